@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The Proxy-Wasm filter that sends each LLM request to the small or to the large model of its route's pair.
+//!
+//! Everything that decides is plain Rust without a proxy and is tested natively:
+//!
+//! - [`config`] and [`policy`] turn what the operator wrote into checked objects,
+//! - [`api`] finds the query and the model's name in a request body,
+//! - [`score`] speaks with the scorer, [`decision`] turns what is known into a tier and a reason,
+//! - [`splice`] puts the chosen model's name into the body and leaves every other byte as it was sent.
+//!
+//! Only `host`, compiled for WebAssembly alone, talks to the proxy.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod api;
+pub mod breaker;
+pub mod config;
+pub mod decision;
+pub mod dial;
+pub mod fit;
+pub mod headers;
+pub mod policy;
+pub mod score;
+pub mod splice;
+pub mod stats;
+
+#[cfg(target_arch = "wasm32")]
+mod host;

@@ -1,0 +1,86 @@
+//! The thin layer that talks to the proxy: the plugin's root context and its clock.
+
+mod counters;
+mod exchange;
+mod proxy;
+mod routes;
+
+use crate::breaker::Breaker;
+use crate::config::{Config, TICK};
+use exchange::{Exchange, Stream};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, LogLevel};
+use routes::Routes;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root { plugin: None }));
+}}
+
+/// What all requests of one worker share.
+struct Plugin {
+    config: Config,
+    routes: Routes,
+    breaker: RefCell<Breaker>,
+    /// Ticks since the plugin was configured.
+    now: Cell<u64>,
+    /// Requests whose body is still arriving, by context, with the tick at which they are released.
+    waiting: RefCell<HashMap<u32, (u64, Rc<Exchange>)>>,
+}
+
+struct Root {
+    plugin: Option<Rc<Plugin>>,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let json = self.get_plugin_configuration().unwrap_or_default();
+        match Config::parse(&json) {
+            Ok(config) => {
+                self.plugin = Some(Rc::new(Plugin {
+                    config,
+                    routes: Routes::default(),
+                    breaker: RefCell::default(),
+                    now: Cell::new(0),
+                    waiting: RefCell::default(),
+                }));
+                self.set_tick_period(TICK);
+                true
+            }
+            Err(error) => {
+                proxy::log(LogLevel::Error, &error.to_string());
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(plugin) = &self.plugin else { return };
+        let now = plugin.now.get() + 1;
+        plugin.now.set(now);
+        let late: Vec<_> =
+            plugin.waiting.borrow().iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            let waiting = plugin.waiting.borrow_mut().remove(&id);
+            if let (Some((_, exchange)), Ok(())) = (waiting, hostcalls::set_effective_context(id)) {
+                exchange.release();
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        // A plugin that is not configured serves no traffic; were it ever asked, it would leave every request alone.
+        let exchange = self.plugin.as_ref().map(|plugin| Rc::new(Exchange::new(context_id, Rc::clone(plugin))));
+        Some(Box::new(Stream(exchange)))
+    }
+}

@@ -1,0 +1,57 @@
+//! The proxy's calls that the filter uses, with bytes instead of strings: a header that is not UTF-8 must not trap the VM.
+
+use crate::headers::RequestHead;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
+
+// A call of the proxy fails only where the stream is gone already; then there is nothing left to do it for, and so the
+// results of the calls that change something are let go.
+
+pub(super) fn log(level: LogLevel, message: &str) {
+    let _ = hostcalls::log(level, message);
+}
+
+pub(super) fn request_head() -> RequestHead {
+    let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+    RequestHead::read(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
+}
+
+pub(super) fn set_request_header(name: &str, value: Option<&str>) {
+    let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+}
+
+pub(super) fn set_response_header(name: &str, value: &str) {
+    let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
+}
+
+pub(super) fn callout_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
+}
+
+pub(super) fn request_body() -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, usize::MAX).ok().flatten().unwrap_or_default()
+}
+
+pub(super) fn callout_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Replaces the whole request body and says so in `content-length`.
+pub(super) fn replace_request_body(old_len: usize, body: &[u8]) {
+    let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_len, body);
+    if old_len != body.len() {
+        set_request_header("content-length", Some(&body.len().to_string()));
+    }
+}
+
+pub(super) fn clear_route_cache() {
+    let _ = hostcalls::call_foreign_function("clear_route_cache", None);
+}
+
+pub(super) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+pub(super) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}

@@ -1,0 +1,270 @@
+//! A route's policy: the pair, dial and mode that its metadata sets, resolved against the plugin's configuration.
+
+use crate::config::{Config, Pair};
+use crate::dial::{Dial, DialError, DialParts};
+use std::rc::Rc;
+use thiserror::Error;
+
+/// What to do with the requests of one route.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RoutePolicy {
+    /// The route names no pair, or is switched off: the filter leaves its requests alone.
+    Leave,
+    /// Requests are routed.
+    Apply(Policy),
+    /// The metadata is wrong. A route update can't be refused from here, so its requests go to large (where the pair
+    /// at least is known) and a counter says why.
+    Broken {
+        /// The pair, when the route names one that exists.
+        pair: Option<Rc<Pair>>,
+        /// What is wrong, for the log.
+        error: PolicyError,
+    },
+}
+
+/// How the requests of one route are routed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The two models.
+    pub pair: Rc<Pair>,
+    /// The route's dial, or else the pair's.
+    pub dial: Dial,
+    /// Score and record, but send to large.
+    pub shadow: bool,
+}
+
+/// What is wrong with a route's metadata.
+#[derive(Debug, Clone, Error, PartialEq)]
+pub enum PolicyError {
+    /// The pair is not in the plugin configuration.
+    #[error("pair: {0:?} is not one of the plugin configuration's pairs")]
+    UnknownPair(String),
+    /// The mode is none of the three.
+    #[error("mode: {0:?} is unknown; use route, shadow or off")]
+    UnknownMode(String),
+    /// A dial's value is not a number at all.
+    #[error("{key}: {value:?} is not a number; use one from 0 to 1")]
+    NotANumber {
+        /// Which dial.
+        key: &'static str,
+        /// What was written.
+        value: String,
+    },
+    /// A dial is out of range, or there are two.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Neither the route nor its pair has a dial.
+    #[error("pair {0:?} and its route both lack a dial; set threshold, small_share or quality_drop on either")]
+    NoDial(String),
+}
+
+/// The values under `filter_metadata.hybrid_llm` of a route, as the proxy's properties give them.
+#[derive(Debug, Default, PartialEq)]
+pub struct RouteMetadata<'a> {
+    /// Name of the pair.
+    pub pair: Option<&'a [u8]>,
+    /// `route`, `shadow` or `off`.
+    pub mode: Option<&'a [u8]>,
+    /// A dial.
+    pub threshold: Option<&'a [u8]>,
+    /// A dial.
+    pub small_share: Option<&'a [u8]>,
+    /// A dial.
+    pub quality_drop: Option<&'a [u8]>,
+}
+
+impl<'a> RouteMetadata<'a> {
+    /// Reads the proxy's form of a map: the count, the two lengths of each entry, then each key and value with a zero
+    /// byte behind it; numbers are little-endian `u32`. Keys that are not ours are passed over, and so is whatever
+    /// follows a map that is cut short.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Self {
+        let mut metadata = Self::default();
+        let Some((count, rest)) = split_u32(bytes) else { return metadata };
+        let Some((mut lengths, mut data)) = rest.split_at_checked((count as usize).saturating_mul(8)) else {
+            return metadata;
+        };
+        let mut next = || {
+            let ((key, rest), (value, _)) = (split_u32(lengths)?, split_u32(lengths.get(4..)?)?);
+            lengths = rest.get(4..)?;
+            let (key, rest) = data.split_at_checked(key as usize)?;
+            let (value, rest) = rest.get(1..)?.split_at_checked(value as usize)?;
+            data = rest.get(1..)?;
+            Some((key, value))
+        };
+        while let Some((key, value)) = next() {
+            match key {
+                b"pair" => metadata.pair = Some(value),
+                b"mode" => metadata.mode = Some(value),
+                b"threshold" => metadata.threshold = Some(value),
+                b"small_share" => metadata.small_share = Some(value),
+                b"quality_drop" => metadata.quality_drop = Some(value),
+                _ => {}
+            }
+        }
+        metadata
+    }
+
+    /// Resolves the metadata.
+    #[must_use]
+    pub fn resolve(&self, config: &Config) -> RoutePolicy {
+        let Some(name) = self.pair else { return RoutePolicy::Leave };
+        let name = String::from_utf8_lossy(name);
+        let pair = config.pairs.get(name.as_ref());
+        match self.policy(&name, pair) {
+            Ok(Some(policy)) => RoutePolicy::Apply(policy),
+            Ok(None) => RoutePolicy::Leave,
+            Err(error) => RoutePolicy::Broken { pair: pair.cloned(), error },
+        }
+    }
+
+    fn policy(&self, name: &str, pair: Option<&Rc<Pair>>) -> Result<Option<Policy>, PolicyError> {
+        let shadow = match self.mode {
+            None | Some(b"route") => false,
+            Some(b"shadow") => true,
+            Some(b"off") => return Ok(None),
+            Some(other) => return Err(PolicyError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
+        };
+        let pair = pair.ok_or_else(|| PolicyError::UnknownPair(name.to_owned()))?;
+        let own = Dial::from_parts(DialParts {
+            threshold: number("threshold", self.threshold)?,
+            small_share: number("small_share", self.small_share)?,
+            quality_drop: number("quality_drop", self.quality_drop)?,
+        })?;
+        let dial = own.or(pair.dial).ok_or_else(|| PolicyError::NoDial(name.to_owned()))?;
+        Ok(Some(Policy { pair: Rc::clone(pair), dial, shadow }))
+    }
+}
+
+fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*head), rest))
+}
+
+/// A number in metadata: the eight little-endian bytes of a double, or text where Envoy read it from YAML with a decimal
+/// point. No double in `[0, 1]` has bytes that read as a number, so that the two can't be confused.
+fn number(key: &'static str, value: Option<&[u8]>) -> Result<Option<f64>, PolicyError> {
+    let Some(bytes) = value else { return Ok(None) };
+    let text = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
+    let number = text.or_else(|| <[u8; 8]>::try_from(bytes).ok().map(f64::from_le_bytes));
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => Err(PolicyError::NotANumber { key, value: String::from_utf8_lossy(bytes).into_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(dial: &str) -> Config {
+        let text = format!(
+            r#"{{"scorer":{{"cluster":"s"}},"pairs":{{"chat":{{"small":{{"cluster":"a","model":"m"}},"large":{{"cluster":"b","model":"n"}}{dial}}}}}}}"#
+        );
+        Config::parse(text.as_bytes()).unwrap()
+    }
+
+    fn with_dial() -> Config {
+        config(r#","dial":{"small_share":0.4}"#)
+    }
+
+    fn applied(policy: RoutePolicy) -> Policy {
+        match policy {
+            RoutePolicy::Apply(policy) => policy,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_pair_and_mode_off_leave_the_route_alone() {
+        let config = with_dial();
+        assert_eq!(RouteMetadata::default().resolve(&config), RoutePolicy::Leave);
+        let dial_only = RouteMetadata { threshold: Some(b"0.5"), ..Default::default() };
+        assert_eq!(dial_only.resolve(&config), RoutePolicy::Leave);
+        let off = RouteMetadata { pair: Some(b"chat"), mode: Some(b"off"), ..Default::default() };
+        assert_eq!(off.resolve(&config), RoutePolicy::Leave);
+    }
+
+    #[test]
+    fn the_routes_dial_overrides_the_pairs() {
+        let config = with_dial();
+        let chat = || RouteMetadata { pair: Some(b"chat"), ..Default::default() };
+        assert_eq!(applied(chat().resolve(&config)).dial, Dial::SmallShare(0.4));
+        let table = [
+            (RouteMetadata { threshold: Some(b"0.62"), ..chat() }, Dial::Threshold(0.62)),
+            (RouteMetadata { threshold: Some(b"1"), ..chat() }, Dial::Threshold(1.0)),
+            (RouteMetadata { small_share: Some(b"0.125000"), ..chat() }, Dial::SmallShare(0.125)),
+            (RouteMetadata { quality_drop: Some(b"1e-2"), ..chat() }, Dial::QualityDrop(0.01)),
+        ];
+        for (metadata, dial) in table {
+            assert_eq!(applied(metadata.resolve(&config)).dial, dial);
+        }
+        let shadow = RouteMetadata { mode: Some(b"shadow"), ..chat() };
+        assert!(applied(shadow.resolve(&config)).shadow);
+    }
+
+    /// As Envoy 1.40 gives `{pair: chat, threshold: 0.62, mode: route}`.
+    const MAP: &[u8] = b"\x03\0\0\0\x09\0\0\0\x04\0\0\0\x04\0\0\0\x04\0\0\0\x04\0\0\0\x05\0\0\0\
+        threshold\x000.62\0pair\0chat\0mode\0route\0";
+
+    #[test]
+    fn the_proxys_map_is_decoded() {
+        let want =
+            RouteMetadata { pair: Some(b"chat"), mode: Some(b"route"), threshold: Some(b"0.62"), ..Default::default() };
+        assert_eq!(RouteMetadata::decode(MAP), want);
+    }
+
+    #[test]
+    fn a_broken_map_gives_what_can_be_read() {
+        for end in 0..MAP.len() {
+            let cut = RouteMetadata::decode(&MAP[..end]);
+            assert!(cut.mode.is_none(), "{end}");
+        }
+        assert_eq!(RouteMetadata::decode(&[0xff; 64]), RouteMetadata::default());
+    }
+
+    #[test]
+    fn doubles_are_read_too() {
+        for value in [0.0f64, 0.1, 0.62, 1.0 / 3.0, 0.5, 1.0] {
+            assert_eq!(number("threshold", Some(&value.to_le_bytes())), Ok(Some(value)));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let chat = || RouteMetadata { pair: Some(b"chat"), ..Default::default() };
+        let table = [
+            (
+                RouteMetadata { pair: Some(b"chta"), ..Default::default() },
+                r#"pair: "chta" is not one of the plugin configuration's pairs"#,
+            ),
+            (RouteMetadata { mode: Some(b"on"), ..chat() }, r#"mode: "on" is unknown; use route, shadow or off"#),
+            (
+                RouteMetadata { threshold: Some(b"high"), ..chat() },
+                r#"threshold: "high" is not a number; use one from 0 to 1"#,
+            ),
+            (
+                RouteMetadata { threshold: Some(b"62"), ..chat() },
+                "threshold: 62 is not a fraction; use a number from 0 to 1",
+            ),
+            (
+                RouteMetadata { threshold: Some(b"0.5"), quality_drop: Some(b"0.1"), ..chat() },
+                "threshold and quality_drop are both set; a dial is exactly one of threshold, small_share, quality_drop",
+            ),
+        ];
+        for (metadata, message) in table {
+            match metadata.resolve(&with_dial()) {
+                RoutePolicy::Broken { error, pair } => {
+                    assert_eq!(error.to_string(), message);
+                    assert_eq!(pair.is_some(), !message.contains("chta"));
+                }
+                other => panic!("{message}: {other:?}"),
+            }
+        }
+        let RoutePolicy::Broken { error, .. } = chat().resolve(&config("")) else { panic!("no dial anywhere") };
+        assert_eq!(
+            error.to_string(),
+            r#"pair "chat" and its route both lack a dial; set threshold, small_share or quality_drop on either"#
+        );
+    }
+}
