@@ -128,7 +128,7 @@ impl Decision {
 /// What is to be done with a request whose body has been read.
 #[derive(Debug, PartialEq)]
 pub enum Plan<'a> {
-    /// The client asks for a model that the pair does not route.
+    /// The client asks for a model that the pair does not route: to the large model's cluster, as it came.
     PassThrough,
     /// Decided without a score.
     Decided(Decision, Option<ModelName<'a>>),

@@ -36,6 +36,9 @@ pub struct RequestHead {
     pub content_length: Option<u64>,
     /// The body is compressed (`content-encoding` other than `identity`).
     pub encoded: bool,
+    /// The cluster that the request goes to unless told otherwise: set by the proxy's own configuration before its route
+    /// is chosen (see envoy/envoy.yaml), whatever the client sent.
+    pub cluster: Vec<u8>,
     /// What the client asks for.
     pub overrides: Overrides,
     /// Names of this project's headers that the client sent, to be removed.
@@ -54,8 +57,7 @@ impl RequestHead {
                 ":path" => path = value,
                 "content-length" => head.content_length = number(value),
                 "content-encoding" => head.encoded |= !(value.is_empty() || value.eq_ignore_ascii_case(b"identity")),
-                // Set by the proxy's own configuration before this filter runs; see envoy/envoy.yaml.
-                CLUSTER => {}
+                CLUSTER => head.cluster = value.to_vec(),
                 _ if name.starts_with(PREFIX) => {
                     match name.get(PREFIX.len()..) {
                         Some("tier") => head.overrides.tier = Tier::parse(value),
@@ -110,6 +112,7 @@ mod tests {
             ("x-hybrid-llm-anything", "x"),
             ("x-hybrid", "theirs"),
         ]);
+        assert_eq!(head.cluster, b"set by the proxy");
         assert_eq!(head.forged, ["x-hybrid-llm-tier", "x-hybrid-llm-score", "x-hybrid-llm-anything"]);
         assert_eq!(head.overrides, Overrides { tier: Some(Tier::Small), dial: None });
     }

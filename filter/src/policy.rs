@@ -120,9 +120,10 @@ impl<'a> RouteMetadata<'a> {
 
     fn policy(&self, name: &str, pair: Option<&Rc<Pair>>) -> Result<Option<Policy>, PolicyError> {
         let shadow = match self.mode {
-            None | Some(b"route") => false,
+            // A bare `off` (or `on`) in YAML is a boolean, which the proxy gives as one byte.
+            None | Some(b"route" | [1]) => false,
             Some(b"shadow") => true,
-            Some(b"off") => return Ok(None),
+            Some(b"off" | [0]) => return Ok(None),
             Some(other) => return Err(PolicyError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
         };
         let pair = pair.ok_or_else(|| PolicyError::UnknownPair(name.to_owned()))?;
@@ -181,8 +182,10 @@ mod tests {
         assert_eq!(RouteMetadata::default().resolve(&config), RoutePolicy::Leave);
         let dial_only = RouteMetadata { threshold: Some(b"0.5"), ..Default::default() };
         assert_eq!(dial_only.resolve(&config), RoutePolicy::Leave);
-        let off = RouteMetadata { pair: Some(b"chat"), mode: Some(b"off"), ..Default::default() };
-        assert_eq!(off.resolve(&config), RoutePolicy::Leave);
+        for mode in [&b"off"[..], b"\0"] {
+            let off = RouteMetadata { pair: Some(b"chat"), mode: Some(mode), ..Default::default() };
+            assert_eq!(off.resolve(&config), RoutePolicy::Leave);
+        }
     }
 
     #[test]
@@ -238,7 +241,7 @@ mod tests {
                 RouteMetadata { pair: Some(b"chta"), ..Default::default() },
                 r#"pair: "chta" is not one of the plugin configuration's pairs"#,
             ),
-            (RouteMetadata { mode: Some(b"on"), ..chat() }, r#"mode: "on" is unknown; use route, shadow or off"#),
+            (RouteMetadata { mode: Some(b"of"), ..chat() }, r#"mode: "of" is unknown; use route, shadow or off"#),
             (
                 RouteMetadata { threshold: Some(b"high"), ..chat() },
                 r#"threshold: "high" is not a number; use one from 0 to 1"#,

@@ -35,12 +35,14 @@ pub(super) struct Exchange {
     id: u32,
     plugin: Rc<Plugin>,
     route: RefCell<Option<Rc<Route>>>,
+    /// The cluster that the request goes to as things stand.
+    cluster: RefCell<Vec<u8>>,
     state: RefCell<State>,
 }
 
 impl Exchange {
     pub(super) fn new(id: u32, plugin: Rc<Plugin>) -> Self {
-        Self { id, plugin, route: RefCell::new(None), state: RefCell::new(State::Idle) }
+        Self { id, plugin, route: RefCell::default(), cluster: RefCell::default(), state: RefCell::new(State::Idle) }
     }
 
     /// The headers have arrived: strip forged ones, and decide whether to wait for the body.
@@ -52,6 +54,7 @@ impl Exchange {
         let Some(api) = head.api else { return Action::Continue };
         let Some(route) = self.plugin.routes.current(&self.plugin.config) else { return Action::Continue };
         self.route.replace(Some(Rc::clone(&route)));
+        self.cluster.replace(head.cluster.clone());
         match &route.plan {
             RoutePlan::Broken(Some(pair)) => self.send(pair, Decision::fail_open(Reason::RouteConfig), None),
             RoutePlan::Broken(None) => route.counters.count(&Decision::fail_open(Reason::RouteConfig)),
@@ -83,6 +86,7 @@ impl Exchange {
         let body = proxy::request_body();
         self.with_policy(|policy| match decision::before_score(policy, asked, api.parse(&body)) {
             Plan::PassThrough => {
+                self.set_cluster(&policy.pair.large.cluster);
                 self.state.replace(State::Idle);
             }
             Plan::Decided(decision, model) => self.send(&policy.pair, decision, model.map(|model| model.span)),
@@ -155,12 +159,20 @@ impl Exchange {
                 proxy::replace_request_body(body.len(), &spliced);
             }
         }
-        proxy::set_request_header(headers::CLUSTER, Some(&target.cluster));
-        proxy::clear_route_cache();
+        self.set_cluster(&target.cluster);
         if let Some(route) = &*self.route.borrow() {
             route.counters.count(&decision);
         }
         self.state.replace(State::Decided(decision));
+    }
+
+    /// Chooses the cluster; where it is the chosen one already, the route need not be looked up again.
+    fn set_cluster(&self, cluster: &str) {
+        if *self.cluster.borrow() != cluster.as_bytes() {
+            self.cluster.replace(cluster.as_bytes().to_vec());
+            proxy::set_request_header(headers::CLUSTER, Some(cluster));
+            proxy::clear_route_cache();
+        }
     }
 
     fn label_response(&self) {

@@ -1,0 +1,10 @@
+//! End to end: the compiled filter in a real Envoy, on the reference configuration.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bodies;
+mod configuration;
+mod faults;
+mod real;
+mod routing;
+mod stack;

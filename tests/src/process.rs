@@ -1,0 +1,99 @@
+//! A child process that does not outlive the value that started it, with its output in a file.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the command with both output streams going to `log`.
+    ///
+    /// # Errors
+    /// The program or the file can't be opened.
+    pub fn start(command: &mut Command, log: &Path) -> std::io::Result<Self> {
+        let file = File::create(log)?;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    /// Waits until `ready` gives a value.
+    ///
+    /// # Errors
+    /// The program ended, or took longer than `limit`; the message ends with what it printed last.
+    pub async fn wait_for<T>(&mut self, limit: Duration, ready: impl AsyncFn() -> Option<T>) -> Result<T, String> {
+        let start = Instant::now();
+        loop {
+            if let Some(value) = ready().await {
+                return Ok(value);
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended with {status}:\n{}", self.log_tail()));
+            }
+            if start.elapsed() > limit {
+                return Err(format!("was not ready after {limit:?}:\n{}", self.log_tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for the program to end by itself; `None` when it is still running after `limit`.
+    pub async fn wait_for_end(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) {
+        let _ = Command::new("kill").arg(self.id().to_string()).status();
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// All that it has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Its resident memory in KiB; `None` where the system does not tell.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
