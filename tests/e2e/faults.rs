@@ -79,7 +79,7 @@ async fn the_breaker_leaves_a_failing_scorer_alone_and_comes_back() {
     for _ in 0..3 {
         stack.ask("status 500").await.expect("large", "scorer_error");
     }
-    stack.scorer.take();
+    let _ = stack.scorer.take();
     stack.ask("score 0.9").await.expect("large", "breaker_open");
     stack.ask("score 0.9").await.expect("large", "breaker_open");
     assert!(stack.scorer.take().is_empty(), "an open breaker does not ask");

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const HTTP_FILTERS: &str = "/filter_chains/0/filters/0/typed_config/http_filters";
+const MODULE: &str = "/vm_config/code/local/filename";
 const PLUGIN: &str = "/0/typed_config/config";
 
 /// What to start: the reference configuration, changed.
@@ -20,6 +21,7 @@ pub struct Setup {
     bootstrap: Value,
     routes: Value,
     concurrency: usize,
+    core: Option<usize>,
     dynamic_listener: bool,
 }
 
@@ -58,6 +60,7 @@ impl Setup {
             bootstrap: read("envoy.yaml"),
             routes: read("routes.yaml"),
             concurrency: 1,
+            core: None,
             dynamic_listener: false,
         };
         let loopback = |port| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
@@ -92,9 +95,9 @@ impl Setup {
         let filters = self.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}")).and_then(Value::as_array_mut);
         let filters = filters.expect("the reference has HTTP filters");
         if filter.is_null() {
-            drop(filters.remove(1))
+            drop(filters.remove(0))
         } else {
-            filters[1] = filter
+            filters[0] = filter
         }
         self
     }
@@ -186,6 +189,13 @@ impl Setup {
         self
     }
 
+    /// Runs on this processor core only, for measurements.
+    #[must_use]
+    pub fn on_core(mut self, core: Option<usize>) -> Self {
+        self.core = core;
+        self
+    }
+
     /// Delivers the listener by LDS, so that [`Envoy::update`] can change the plugin's configuration.
     #[must_use]
     pub fn dynamic_listener(mut self) -> Self {
@@ -201,7 +211,14 @@ impl Setup {
         let dir = tempfile::tempdir()?;
         self.write(dir.path())?;
         let admin_file = dir.path().join("admin-address");
-        let mut command = Command::new(fetch::envoy()?);
+        let mut command = match self.core {
+            None => Command::new(fetch::envoy()?),
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(fetch::envoy()?);
+                command
+            }
+        };
         command.arg("--config-path").arg(dir.path().join("envoy.yaml"));
         command.args([
             "--log-level",
@@ -220,7 +237,10 @@ impl Setup {
 
     /// Writes the configuration's files, each moved into place as a whole.
     fn write(&self, dir: &Path) -> Result<(), Error> {
-        let mut setup = self.clone().wasm("/vm_config/code/local/filename", json!(artifacts::filter()?));
+        let mut setup = self.clone();
+        if let Some(path) = setup.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}{PLUGIN}{MODULE}")) {
+            *path = json!(artifacts::filter()?);
+        }
         let rds = "/filter_chains/0/filters/0/typed_config/rds/config_source/path_config_source";
         let source = |name: &str| json!({"path": dir.join(name), "watched_directory": {"path": dir}});
         set(&mut setup.bootstrap, &format!("{LISTENER}{rds}"), source("routes.yaml"));

@@ -1,0 +1,207 @@
+//! What the filter costs: Envoy with it, against Envoy's own `ext_authz` callout and Envoy alone, in one run.
+//!
+//! All three face the same client, model and scorer, which answer at once; each Envoy has one worker on a core of its
+//! own. They take turns, and the ratios are medians over the turns, so that the machine's moods hit all alike.
+//!
+//! ```text
+//! cargo bench -p hybrid-llm-tests --bench proxy [-- --seconds 3 --rounds 5]
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hybrid_llm_tests::envoy::{Envoy, Route, Setup};
+use hybrid_llm_tests::http::{connect, post};
+use hybrid_llm_tests::upstream::{StandIn, reply};
+use hybrid_llm_tests::{artifacts, scorer};
+use serde_json::json;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const CONNECTIONS: usize = 16;
+const MEMORY_REQUESTS: usize = 100_000;
+
+fn main() {
+    if std::env::var_os("HYBRID_LLM_BENCH_PINNED").is_none() && pin_and_run_again() {
+        return;
+    }
+    artifacts::filter().unwrap();
+    let argument = |name: &str, default: u64| {
+        let arguments: Vec<String> = std::env::args().collect();
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+    };
+    let (seconds, rounds) = (argument("--seconds", 3), argument("--rounds", 5));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(Duration::from_secs(seconds), rounds as usize));
+}
+
+/// Runs this program once more on core 1, so that core 0 is Envoy's; false where that is not possible.
+fn pin_and_run_again() -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let has_taskset = Command::new("taskset").arg("--version").output().is_ok();
+    if cores < 2 || !has_taskset {
+        println!("note: not pinned to cores (needs two cores and taskset); the figures will vary more");
+        return false;
+    }
+    let mut again = Command::new("taskset");
+    again.args(["-c", "1"]).arg(std::env::current_exe().unwrap()).args(std::env::args().skip(1));
+    let status = again.env("HYBRID_LLM_BENCH_PINNED", "1").status().unwrap();
+    assert!(status.success(), "the benchmark failed: {status}");
+    true
+}
+
+struct Contender {
+    name: &'static str,
+    envoy: Envoy,
+}
+
+async fn run(turn: Duration, rounds: usize) {
+    let model = StandIn::start(|_, _| async { reply(200, r#"{"object":"chat.completion"}"#) }).await;
+    let scorer = scorer::instant().await;
+    let contenders = contenders(&model, &scorer).await;
+
+    println!("{CONNECTIONS} connections, {rounds} rounds of {turn:?} each, one Envoy worker; requests a second");
+    for (label, size) in [("700 B", 700), ("32 KiB", 32 << 10)] {
+        let body = body(size);
+        let mut rates = vec![Vec::new(); contenders.len()];
+        for contender in &contenders {
+            load(&contender.envoy, &body, Limit::Time(Duration::from_secs(1))).await;
+            forget(&model, &scorer);
+        }
+        for _ in 0..rounds {
+            for (contender, rates) in contenders.iter().zip(&mut rates) {
+                let (requests, took) = load(&contender.envoy, &body, Limit::Time(turn)).await;
+                rates.push(requests as f64 / took.as_secs_f64());
+                forget(&model, &scorer);
+            }
+        }
+        for (contender, rates) in contenders.iter().zip(&rates) {
+            println!("  {label:>7}  {:<28} {:>7.0}", contender.name, median(rates.clone()));
+        }
+        let ratio = |a: usize, b: usize| median(rates[a].iter().zip(&rates[b]).map(|(a, b)| a / b).collect());
+        println!("  {label:>7}  filter / ext_authz = {:.3}   filter / bare = {:.3}", ratio(2, 1), ratio(2, 0));
+    }
+    latency(&contenders, &model, &scorer).await;
+    memory(&contenders[2].envoy, &model, &scorer).await;
+    let size = std::fs::metadata(artifacts::filter().unwrap()).unwrap().len();
+    println!("module: {:.0} KiB", size as f64 / 1024.0);
+}
+
+async fn contenders(model: &StandIn, scorer: &StandIn) -> Vec<Contender> {
+    let setup = || {
+        Setup::reference()
+            .cluster("llama-8b", &model.endpoint())
+            .cluster("gpt", &model.endpoint())
+            .cluster("hybrid-llm-scorer", &scorer.endpoint())
+            .routes(&[Route::new("chat", "/", json!({"pair": "chat", "threshold": 0.5}))])
+            .on_core(std::env::var_os("HYBRID_LLM_BENCH_PINNED").map(|_| 0))
+    };
+    let ext_authz = json!({
+        "name": "envoy.filters.http.ext_authz",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "with_request_body": {"max_request_bytes": 1_048_576},
+            "http_service": {
+                "server_uri": {"uri": "http://scorer", "cluster": "hybrid-llm-scorer", "timeout": "5s"},
+            },
+        },
+    });
+    let start = async |name, setup: Setup| Contender { name, envoy: setup.start().await.unwrap() };
+    vec![
+        start("Envoy alone", setup().instead_of_wasm(json!(null))).await,
+        start("ext_authz with body", setup().instead_of_wasm(ext_authz)).await,
+        start("filter (rewrites the model)", setup()).await,
+    ]
+}
+
+fn body(size: usize) -> Bytes {
+    let frame = json!({"model": "auto", "messages": [{"role": "user", "content": ""}]}).to_string().len();
+    let words: String = "How many apples are left? ".chars().cycle().take(size - frame).collect();
+    json!({"model": "auto", "messages": [{"role": "user", "content": words}]}).to_string().into()
+}
+
+enum Limit {
+    Time(Duration),
+    Requests(usize),
+}
+
+/// Keeps every connection busy until the limit; gives the requests answered and the time taken.
+async fn load(envoy: &Envoy, body: &Bytes, limit: Limit) -> (usize, Duration) {
+    let done = Arc::new(AtomicUsize::new(0));
+    let start = Instant::now();
+    let (until, most) = match limit {
+        Limit::Time(time) => (start + time, usize::MAX),
+        Limit::Requests(most) => (start + Duration::from_secs(600), most),
+    };
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (endpoint, body, done) = (envoy.listener.clone(), body.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut sender = connect::<Full<Bytes>>(&endpoint).await.unwrap();
+                while Instant::now() < until && done.fetch_add(1, Ordering::Relaxed) < most {
+                    ask(&mut sender, &body).await;
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    (done.load(Ordering::Relaxed).min(most), start.elapsed())
+}
+
+async fn ask(sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>, body: &Bytes) {
+    let request = post("/v1/chat/completions", body.clone(), &[]);
+    sender.ready().await.unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body().collect().await.unwrap();
+}
+
+/// One request at a time: what a client waits for.
+async fn latency(contenders: &[Contender], model: &StandIn, scorer: &StandIn) {
+    let body = body(700);
+    let mut times = vec![Vec::new(); contenders.len()];
+    for _ in 0..20 {
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            let mut sender = connect::<Full<Bytes>>(&contender.envoy.listener).await.unwrap();
+            for _ in 0..100 {
+                let start = Instant::now();
+                ask(&mut sender, &body).await;
+                times.push(start.elapsed().as_secs_f64() * 1e6);
+            }
+            forget(model, scorer);
+        }
+    }
+    for (contender, times) in contenders.iter().zip(times) {
+        println!("  one at a time, 700 B  {:<28} p50 {:.0} µs", contender.name, median(times));
+    }
+}
+
+async fn memory(envoy: &Envoy, model: &StandIn, scorer: &StandIn) {
+    let body = body(700);
+    let resident = || envoy.process().resident_kib().unwrap_or_default() as f64 / 1024.0;
+    let before = resident();
+    for _ in 0..10 {
+        load(envoy, &body, Limit::Requests(MEMORY_REQUESTS / 10)).await;
+        forget(model, scorer);
+    }
+    println!(
+        "memory of Envoy with the filter: {before:.1} MiB, and {MEMORY_REQUESTS} requests later {:.1} MiB",
+        resident()
+    );
+}
+
+/// The stand-ins record every request; a benchmark has no use for that.
+fn forget(model: &StandIn, scorer: &StandIn) {
+    drop((model.take(), scorer.take()));
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
