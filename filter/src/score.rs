@@ -40,14 +40,20 @@ pub fn request_body(router: &str, query: &[&str]) -> Vec<u8> {
 }
 
 /// The scorer's HTTP response, as far as the filter looks at it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reply<'a> {
-    /// `:status`, or `None` when the connection was reset before any header.
-    pub status: Option<u16>,
-    /// Whether `retry-after` is there: the scorer sets it when it refuses work, a proxy's own 503 does not.
-    pub retry_after: bool,
-    /// The body.
-    pub body: &'a [u8],
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reply<'a> {
+    /// A 200, with its body.
+    Ok(&'a [u8]),
+    /// Another status, and whether `retry-after` is there: the scorer sets it when it refuses work, a proxy's own 503
+    /// does not.
+    Other {
+        /// The status.
+        status: u16,
+        /// `retry-after` is there.
+        retry_after: bool,
+    },
+    /// The connection was reset before any header.
+    Reset,
 }
 
 impl Reply<'_> {
@@ -56,40 +62,44 @@ impl Reply<'_> {
     /// # Errors
     /// The [`Reason`] why there is no usable score: anything but a 200 with numbers in range.
     pub fn score(&self) -> Result<Score, Reason> {
-        match self.status {
-            Some(200) => self.parse().ok_or(Reason::BadScore),
-            None => Err(Reason::ScorerUnreachable),
-            Some(504) => Err(Reason::Timeout),
-            Some(429 | 503) if self.retry_after => Err(Reason::Overloaded),
-            Some(503) => Err(Reason::ScorerUnreachable),
-            Some(_) => Err(Reason::ScorerError),
-        }
+        Err(match *self {
+            Self::Ok(body) => return parse(body).ok_or(Reason::BadScore),
+            Self::Reset => Reason::ScorerUnreachable,
+            Self::Other { status: 504, .. } => Reason::Timeout,
+            Self::Other { status: 429 | 503, retry_after: true } => Reason::Overloaded,
+            Self::Other { status: 503, .. } => Reason::ScorerUnreachable,
+            Self::Other { .. } => Reason::ScorerError,
+        })
     }
 
-    fn parse(&self) -> Option<Score> {
-        let score: Score = serde_json::from_slice(self.body).ok()?;
-        let values = [Some(score.score), score.small_share, score.quality_drop];
-        values.into_iter().flatten().all(|v| (0.0..=1.0).contains(&v)).then_some(score)
+    /// Whether a failure says that the scorer is in trouble, so that the breaker should count it. A refusal or a 4xx
+    /// comes from a scorer that is alive and answers at once: asking it again costs nothing.
+    #[must_use]
+    pub fn is_outage(&self, reason: Reason) -> bool {
+        match (reason, self) {
+            (Reason::Timeout | Reason::ScorerUnreachable | Reason::BadScore, _) => true,
+            (Reason::ScorerError, Self::Other { status, .. }) => *status >= 500,
+            _ => false,
+        }
     }
 }
 
-/// Whether a failure says that the scorer is in trouble, so that the breaker should count it. A refusal or a 4xx comes
-/// from a scorer that is alive and answers at once: asking it again costs nothing.
-#[must_use]
-pub fn is_outage(reply: &Reply<'_>, reason: Reason) -> bool {
-    match reason {
-        Reason::Timeout | Reason::ScorerUnreachable | Reason::BadScore => true,
-        Reason::ScorerError => reply.status.is_some_and(|status| status >= 500),
-        _ => false,
-    }
+fn parse(body: &[u8]) -> Option<Score> {
+    let score: Score = serde_json::from_slice(body).ok()?;
+    let values = [Some(score.score), score.small_share, score.quality_drop];
+    values.into_iter().flatten().all(|v| (0.0..=1.0).contains(&v)).then_some(score)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reply(status: u16, body: &str) -> Reply<'_> {
-        Reply { status: Some(status), retry_after: false, body: body.as_bytes() }
+    fn ok(body: &str) -> Reply<'_> {
+        Reply::Ok(body.as_bytes())
+    }
+
+    fn other(status: u16) -> Reply<'static> {
+        Reply::Other { status, retry_after: false }
     }
 
     #[test]
@@ -101,34 +111,33 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_read() {
-        let got =
-            reply(200, r#"{"score":0.83,"small_share":0.31,"quality_drop":0.004,"router":"default","version":"1"}"#);
+        let got = ok(r#"{"score":0.83,"small_share":0.31,"quality_drop":0.004,"router":"default","version":"1"}"#);
         assert_eq!(got.score(), Ok(Score { score: 0.83, small_share: Some(0.31), quality_drop: Some(0.004) }));
-        assert_eq!(reply(200, r#"{"score":1}"#).score().unwrap().small_share, None);
+        assert_eq!(ok(r#"{"score":1}"#).score().unwrap().small_share, None);
     }
 
     #[test]
     fn every_bad_answer_has_its_reason() {
-        let refused = |status| Reply { status: Some(status), retry_after: true, body: b"{}" };
+        let refused = |status| Reply::Other { status, retry_after: true };
         let table = [
-            (Reply::default(), Reason::ScorerUnreachable, true),
-            (reply(504, ""), Reason::Timeout, true),
-            (reply(503, "no healthy upstream"), Reason::ScorerUnreachable, true),
+            (Reply::Reset, Reason::ScorerUnreachable, true),
+            (other(504), Reason::Timeout, true),
+            (other(503), Reason::ScorerUnreachable, true),
             (refused(503), Reason::Overloaded, false),
             (refused(429), Reason::Overloaded, false),
-            (reply(500, "{}"), Reason::ScorerError, true),
-            (reply(404, "{}"), Reason::ScorerError, false),
-            (reply(204, ""), Reason::ScorerError, false),
-            (reply(200, ""), Reason::BadScore, true),
-            (reply(200, "garbage"), Reason::BadScore, true),
-            (reply(200, r#"{"score":"0.5"}"#), Reason::BadScore, true),
-            (reply(200, r#"{"score":1.01}"#), Reason::BadScore, true),
-            (reply(200, r#"{"score":null}"#), Reason::BadScore, true),
-            (reply(200, r#"{"score":0.5,"small_share":-1}"#), Reason::BadScore, true),
+            (other(500), Reason::ScorerError, true),
+            (other(404), Reason::ScorerError, false),
+            (other(204), Reason::ScorerError, false),
+            (ok(""), Reason::BadScore, true),
+            (ok("garbage"), Reason::BadScore, true),
+            (ok(r#"{"score":"0.5"}"#), Reason::BadScore, true),
+            (ok(r#"{"score":1.01}"#), Reason::BadScore, true),
+            (ok(r#"{"score":null}"#), Reason::BadScore, true),
+            (ok(r#"{"score":0.5,"small_share":-1}"#), Reason::BadScore, true),
         ];
         for (reply, reason, outage) in table {
             assert_eq!(reply.score(), Err(reason), "{reply:?}");
-            assert_eq!(is_outage(&reply, reason), outage, "{reply:?}");
+            assert_eq!(reply.is_outage(reason), outage, "{reply:?}");
         }
     }
 }

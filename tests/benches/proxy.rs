@@ -59,6 +59,12 @@ struct Contender {
     envoy: Envoy,
 }
 
+impl Contender {
+    fn cpu_seconds(&self) -> f64 {
+        self.envoy.process().cpu_seconds().unwrap_or_default()
+    }
+}
+
 async fn run(turn: Duration, rounds: usize) {
     let model = StandIn::start(|_, _| async { reply(200, r#"{"object":"chat.completion"}"#) }).await;
     let scorer = scorer::instant().await;
@@ -68,19 +74,23 @@ async fn run(turn: Duration, rounds: usize) {
     for (label, size) in [("700 B", 700), ("32 KiB", 32 << 10)] {
         let body = body(size);
         let mut rates = vec![Vec::new(); contenders.len()];
+        let mut costs = vec![Vec::new(); contenders.len()];
         for contender in &contenders {
             load(&contender.envoy, &body, Limit::Time(Duration::from_secs(1))).await;
             forget(&model, &scorer);
         }
         for _ in 0..rounds {
-            for (contender, rates) in contenders.iter().zip(&mut rates) {
+            for ((contender, rates), costs) in contenders.iter().zip(&mut rates).zip(&mut costs) {
+                let cpu = contender.cpu_seconds();
                 let (requests, took) = load(&contender.envoy, &body, Limit::Time(turn)).await;
                 rates.push(requests as f64 / took.as_secs_f64());
+                costs.push((contender.cpu_seconds() - cpu) * 1e6 / requests as f64);
                 forget(&model, &scorer);
             }
         }
-        for (contender, rates) in contenders.iter().zip(&rates) {
-            println!("  {label:>7}  {:<28} {:>7.0}", contender.name, median(rates.clone()));
+        for ((contender, rates), costs) in contenders.iter().zip(&rates).zip(&costs) {
+            let (rate, cost) = (median(rates.clone()), median(costs.clone()));
+            println!("  {label:>7}  {:<28} {rate:>7.0}   {cost:>5.0} µs of CPU a request", contender.name);
         }
         let ratio = |a: usize, b: usize| median(rates[a].iter().zip(&rates[b]).map(|(a, b)| a / b).collect());
         println!("  {label:>7}  filter / ext_authz = {:.3}   filter / bare = {:.3}", ratio(2, 1), ratio(2, 0));

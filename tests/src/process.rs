@@ -84,6 +84,16 @@ impl Process {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// Processor time it has used, in seconds, to a hundredth; `None` where the system does not tell.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // The fields after the name in brackets: user and system time are the 12th and 13th, in ticks of 10 ms.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some((user + system) / 100.0)
+    }
+
     /// Its resident memory in KiB; `None` where the system does not tell.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {

@@ -124,17 +124,21 @@ impl Exchange {
     /// The scorer has answered, or the proxy says why it has not.
     fn scored(&self, body_size: usize) {
         let State::Scoring { dial, model } = self.state.replace(State::Idle) else { return };
-        let status = proxy::callout_header(":status");
-        let body = proxy::callout_body(body_size);
-        let reply = Reply {
-            status: status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok()),
-            retry_after: proxy::callout_header("retry-after").is_some(),
-            body: &body,
+        let status =
+            proxy::callout_header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+        let body;
+        let reply = match status {
+            Some(200) => {
+                body = proxy::callout_body(body_size);
+                Reply::Ok(&body)
+            }
+            Some(status) => Reply::Other { status, retry_after: proxy::callout_header("retry-after").is_some() },
+            None => Reply::Reset,
         };
         let answer = reply.score();
         let mut breaker = self.plugin.breaker.borrow_mut();
         match answer {
-            Err(reason) if score::is_outage(&reply, reason) => {
+            Err(reason) if reply.is_outage(reason) => {
                 breaker.failed(self.plugin.config.scorer.breaker, self.plugin.now.get());
             }
             _ => breaker.succeeded(),

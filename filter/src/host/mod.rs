@@ -13,7 +13,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 use routes::Routes;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 proxy_wasm::main! {{
@@ -29,7 +29,7 @@ struct Plugin {
     /// Ticks since the plugin was configured.
     now: Cell<u64>,
     /// Requests whose body is still arriving, by context, with the tick at which they are released.
-    waiting: RefCell<HashMap<u32, (u64, Rc<Exchange>)>>,
+    waiting: RefCell<BTreeMap<u32, (u64, Rc<Exchange>)>>,
 }
 
 struct Root {

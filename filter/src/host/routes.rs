@@ -6,7 +6,7 @@ use crate::config::{Config, Pair};
 use crate::policy::{Policy, RouteMetadata, RoutePolicy};
 use proxy_wasm::types::LogLevel;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Every change of a route's metadata adds an entry; far above the routes of a real configuration, and a bound.
@@ -30,7 +30,7 @@ type Key = (Vec<u8>, Vec<u8>);
 #[derive(Default)]
 pub(super) struct Routes {
     /// `None` for a route that is to be left alone.
-    known: RefCell<HashMap<Key, Option<Rc<Route>>>>,
+    known: RefCell<BTreeMap<Key, Option<Rc<Route>>>>,
 }
 
 impl Routes {
