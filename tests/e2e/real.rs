@@ -187,7 +187,7 @@ async fn a_batch_is_scored_like_its_queries_and_limits_are_kept() {
     // A deadline that no inference can meet.
     let late = send(
         "/v1/score",
-        json!({"query": "never seen before"}).to_string(),
+        json!({"query": "never seen before ".repeat(80)}).to_string(),
         &[("x-envoy-expected-rq-timeout-ms", "1")],
     )
     .await;
