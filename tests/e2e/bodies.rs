@@ -52,6 +52,21 @@ async fn large_bodies_pass_whole_up_to_the_limit_and_beyond() {
 }
 
 #[tokio::test]
+async fn the_reference_limits_agree_with_each_other() {
+    // Over its own limit Envoy answers 413 to what a filter holds back, so max_body_bytes must be reached first.
+    let stack = Stack::start(|setup| setup.plugin("/pairs/chat/small/context_tokens", json!(10_000_000))).await;
+    let frame = chat("auto", "score 0.9 ").len();
+    for (size, tier, reason) in
+        [(1 << 20, "small", "score"), ((1 << 20) + 1, "large", "body_too_large"), (3 << 20, "large", "body_too_large")]
+    {
+        let body = chat("auto", &format!("score 0.9 {}", "x".repeat(size - frame)));
+        assert_eq!(body.len(), size);
+        stack.send(CHAT, body.clone(), &[]).await.expect(tier, reason);
+        stack.answer(send_in_chunks(&stack, &body, 10_000).await).expect(tier, reason);
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_chunks_is_routed_like_any_other() {
     let stack = Stack::start(|setup| setup).await;
     let body = chat("auto", "score 0.9 in many pieces");
