@@ -164,26 +164,26 @@ async fn a_pair_without_aliases_routes_every_model() {
 
 #[tokio::test]
 async fn overrides_are_taken_only_where_the_pair_allows_them() {
-    let requests: [(&str, &[(&str, &str)], (&str, &str)); 7] = [
-        ("score 0.1", &[("x-hybrid-llm-tier", "small")], ("small", "forced")),
-        ("score 0.9", &[("x-hybrid-llm-tier", "large")], ("large", "forced")),
-        ("score 0.3", &[("x-hybrid-llm-threshold", "0.2")], ("small", "score")),
-        ("score 0.7", &[("x-hybrid-llm-small-share", "0.2")], ("large", "score")),
-        ("score 0.3", &[("x-hybrid-llm-quality-drop", "0.08")], ("small", "score")),
-        ("score 0.7", &[("x-hybrid-llm-threshold", "high")], ("small", "score")),
-        ("score 0.3", &[("x-hybrid-llm-tier", "tiny")], ("large", "score")),
+    let requests = [
+        ("score 0.1", ("x-hybrid-llm-tier", "small"), ("small", "forced")),
+        ("score 0.9", ("x-hybrid-llm-tier", "large"), ("large", "forced")),
+        ("score 0.3", ("x-hybrid-llm-threshold", "0.2"), ("small", "score")),
+        ("score 0.7", ("x-hybrid-llm-small-share", "0.2"), ("large", "score")),
+        ("score 0.3", ("x-hybrid-llm-quality-drop", "0.08"), ("small", "score")),
+        ("score 0.7", ("x-hybrid-llm-threshold", "high"), ("small", "score")),
+        ("score 0.3", ("x-hybrid-llm-tier", "tiny"), ("large", "score")),
     ];
     let allowed = Stack::start(|setup| setup.plugin("/pairs/chat/allow_override", json!(true))).await;
     let refused = Stack::start(|setup| setup).await;
-    for (query, headers, (tier, reason)) in requests {
-        let answer = allowed.send(CHAT, chat("auto", query), headers).await;
+    for (query, header, (tier, reason)) in requests {
+        let answer = allowed.send(CHAT, chat("auto", query), &[header]).await;
         answer.expect(tier, reason);
-        assert!(!answer.upstream.headers.contains_key(headers[0].0), "stripped even where it is honoured");
+        assert!(!answer.upstream.headers.contains_key(header.0), "stripped even where it is honoured");
 
         let score: f64 = query.split(' ').nth(1).unwrap().parse().unwrap();
-        let answer = refused.send(CHAT, chat("auto", query), headers).await;
+        let answer = refused.send(CHAT, chat("auto", query), &[header]).await;
         answer.expect(if score >= 0.5 { "small" } else { "large" }, "score");
-        assert!(!answer.upstream.headers.contains_key(headers[0].0));
+        assert!(!answer.upstream.headers.contains_key(header.0));
     }
 }
 

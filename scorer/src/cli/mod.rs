@@ -1,0 +1,112 @@
+//! The command line: arguments in, exit code out.
+
+mod args;
+mod score;
+mod serve;
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    panic,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+/// Route easy LLM queries to a small model: score queries with an ONNX router.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hybrid-llm",
+    version,
+    about,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage. Every option of a command can be set by the environment \
+                  variable in its help."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Score(score::Args),
+}
+
+/// A command that did not end well.
+#[derive(Debug)]
+enum Failure {
+    /// The arguments parse, but make no sense together: exit code 2.
+    Usage(String),
+    /// It could not be done: exit code 1.
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    silence_panics();
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Score(args) => score::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => Cli::command().error(ErrorKind::ValueValidation, message).exit(),
+        Err(Failure::Failed(error)) => {
+            eprintln!("error: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes, in one line (more only where an error has more).
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A panic's message can quote what the code was working on, which may be a prompt: only its place is told.
+fn silence_panics() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        eprintln!("error: panicked at {}", place.unwrap_or_default());
+    }));
+}
+
+/// Sends the log to stderr.
+fn log(format: args::LogFormat, level: args::LogLevel) {
+    // Warnings of the libraries are kept, their chatter is not.
+    let filter = EnvFilter::new(format!("warn,hybrid_llm={0},onnxruntime={0}", level.name()));
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    match format {
+        args::LogFormat::Text => log.init(),
+        args::LogFormat::Json => log.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

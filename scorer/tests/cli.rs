@@ -1,0 +1,133 @@
+//! The binary's arguments, exit codes and errors, as far as no ONNX Runtime is needed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test is a panic")]
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// What a run of the program gave.
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the program without the caller's environment, which could set its options.
+fn run(args: &[&str], stdin: &str) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hybrid-llm"));
+    command.args(args).env_clear();
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Fails where the program ends before it reads.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A router's folder in which only the model and the tokenizer are no real ones.
+fn router() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = r#"{"name": "r", "version": "1", "encoder": "e", "max_tokens": 8, "output": "sigmoid",
+        "label": "det", "small": "s", "large": "l"}"#;
+    for (file, content) in [("router.json", manifest), ("model.onnx", ""), ("tokenizer.json", "")] {
+        std::fs::write(folder.path().join(file), content).unwrap();
+    }
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn help_teaches_every_command() {
+    let help = run(&["--help"], "");
+    assert_eq!(help.code, 0);
+    insta::assert_snapshot!(help.stdout);
+    let serve = run(&["serve", "--help"], "");
+    assert_eq!(serve.code, 0);
+    for option in [
+        "--router",
+        "--listen",
+        "--allow-remote",
+        "--unix",
+        "--onnxruntime",
+        "--provider",
+        "--workers",
+        "--threads-per-worker",
+        "--max-batch-tokens",
+        "--queue",
+        "--deadline-ms",
+        "--cache-entries",
+        "--drain-seconds",
+        "--max-body-bytes",
+        "--log",
+    ] {
+        assert!(serve.stdout.contains(option), "{option}");
+        let variable = format!("HYBRID_LLM_{}", option[2..].replace('-', "_").to_uppercase());
+        assert!(serve.stdout.contains(&variable), "{variable}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_what_to_do() {
+    let usage = |args: &[&str]| {
+        let outcome = run(args, "");
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        outcome.stderr.lines().next().unwrap_or_default().to_owned()
+    };
+    let mut report = String::new();
+    report += &format!("{}\n", usage(&["serve"]).trim_end());
+    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "0.0.0.0:80"]).trim_end());
+    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "none"]).trim_end());
+    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "localhost"]).trim_end());
+    report += &format!("{}\n", usage(&["serve", "--router", "r", "--workers", "0"]).trim_end());
+    report += &format!("{}\n", usage(&["serve", "--router", "r", "--deadline-ms", "0"]).trim_end());
+    report += &format!("{}\n", usage(&["guess"]).trim_end());
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn what_cannot_be_done_is_1_and_says_why() {
+    let folder = router();
+    let failure = |args: &[&str], stdin| {
+        let outcome = run(args, stdin);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
+        outcome.stderr.replace(text(folder.path()), "DIR")
+    };
+    let router = text(folder.path());
+    let mut report = String::new();
+    report += &format!("{}\n", failure(&["serve", "--router", "/nowhere"], "").trim_end());
+    report += &format!("{}\n", failure(&["serve", "--router", router, "--onnxruntime", "/nowhere"], "").trim_end());
+    report += &format!("{}\n", failure(&["serve", "--router", router, "--router", router], "").trim_end());
+    report +=
+        &format!("{}\n", failure(&["score", "--router", router, "--onnxruntime", "/nowhere"], "query\n").trim_end());
+    report += &format!("{}\n", failure(&["score", "--router", router, "/nowhere"], "").trim_end());
+    report += &format!("{}\n", failure(&["score", "--router", router, "--format", "jsonl"], "{}\n").trim_end());
+    insta::assert_snapshot!(report);
+    let missing = failure(&["serve", "--router", router], "");
+    assert!(missing.contains("beside this program in"), "{missing}");
+    assert!(missing.contains("pip install --target DIR onnxruntime==1.31.1"), "{missing}");
+}
+
+#[test]
+fn a_library_that_is_none_is_an_error_and_no_panic() {
+    let folder = router();
+    let library = folder.path().join("libonnxruntime.so.1.31.1");
+    std::fs::write(&library, "not a library").unwrap();
+    let args = ["serve", "--router", text(folder.path()), "--onnxruntime"];
+    let outcome = run(&[&args[..], &[text(&library)]].concat(), "");
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("cannot be used"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    let cuda = run(&[&args[..], &[text(&library), "--provider", "cuda"]].concat(), "");
+    assert_eq!(cuda.code, 1);
+    assert!(cuda.stderr.contains("onnxruntime-gpu==1.31.1"), "{}", cuda.stderr);
+}
