@@ -83,14 +83,16 @@ fn wrong_usage_is_2_and_says_what_to_do() {
         assert_eq!(outcome.code, 2, "{}", outcome.stderr);
         outcome.stderr.lines().next().unwrap_or_default().to_owned()
     };
-    let mut report = String::new();
-    report += &format!("{}\n", usage(&["serve"]).trim_end());
-    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "0.0.0.0:80"]).trim_end());
-    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "none"]).trim_end());
-    report += &format!("{}\n", usage(&["serve", "--router", "r", "--listen", "localhost"]).trim_end());
-    report += &format!("{}\n", usage(&["serve", "--router", "r", "--workers", "0"]).trim_end());
-    report += &format!("{}\n", usage(&["serve", "--router", "r", "--deadline-ms", "0"]).trim_end());
-    report += &format!("{}\n", usage(&["guess"]).trim_end());
+    let report = [
+        usage(&["serve"]),
+        usage(&["serve", "--router", "r", "--listen", "0.0.0.0:80"]),
+        usage(&["serve", "--router", "r", "--listen", "none"]),
+        usage(&["serve", "--router", "r", "--listen", "localhost"]),
+        usage(&["serve", "--router", "r", "--workers", "0"]),
+        usage(&["serve", "--router", "r", "--deadline-ms", "0"]),
+        usage(&["guess"]),
+    ]
+    .join("\n");
     insta::assert_snapshot!(report);
 }
 
@@ -103,14 +105,15 @@ fn what_cannot_be_done_is_1_and_says_why() {
         outcome.stderr.replace(text(folder.path()), "DIR")
     };
     let router = text(folder.path());
-    let mut report = String::new();
-    report += &format!("{}\n", failure(&["serve", "--router", "/nowhere"], "").trim_end());
-    report += &format!("{}\n", failure(&["serve", "--router", router, "--onnxruntime", "/nowhere"], "").trim_end());
-    report += &format!("{}\n", failure(&["serve", "--router", router, "--router", router], "").trim_end());
-    report +=
-        &format!("{}\n", failure(&["score", "--router", router, "--onnxruntime", "/nowhere"], "query\n").trim_end());
-    report += &format!("{}\n", failure(&["score", "--router", router, "/nowhere"], "").trim_end());
-    report += &format!("{}\n", failure(&["score", "--router", router, "--format", "jsonl"], "{}\n").trim_end());
+    let report = [
+        failure(&["serve", "--router", "/nowhere"], ""),
+        failure(&["serve", "--router", router, "--onnxruntime", "/nowhere"], ""),
+        failure(&["serve", "--router", router, "--router", router], ""),
+        failure(&["score", "--router", router, "--onnxruntime", "/nowhere"], "query\n"),
+        failure(&["score", "--router", router, "/nowhere"], ""),
+        failure(&["score", "--router", router, "--format", "jsonl"], "{}\n"),
+    ]
+    .concat();
     insta::assert_snapshot!(report);
     let missing = failure(&["serve", "--router", router], "");
     assert!(missing.contains("beside this program in"), "{missing}");

@@ -1,6 +1,6 @@
 //! How much of bare ONNX Runtime's speed the server keeps.
 //!
-//!     cargo bench -p hybrid-llm --bench serving -- --router DIR --onnxruntime DIR
+//!     cargo bench -p hybrid-llm --bench serving -- --onnxruntime /absolute/path/to/onnxruntime/capi
 //!
 //! The same texts, at batch 1 on the same number of threads, once in a bare loop over token ids and once through
 //! `hybrid-llm serve` on a socket, its cache off. Both take turns within one run, round by round, so that whatever else
@@ -29,7 +29,7 @@ const CONCURRENCY: usize = 32;
 #[derive(Debug, Parser)]
 struct Args {
     /// The router's folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/routers/default"))]
     router: PathBuf,
     /// The ONNX Runtime library, or its folder
     #[arg(long, value_name = "PATH", env = "HYBRID_LLM_ONNXRUNTIME")]

@@ -15,16 +15,14 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
-/// Route easy LLM queries to a small model: score queries with an ONNX router.
+/// Score queries with an ONNX router, so that easy ones can go to a small model
 #[derive(Debug, Parser)]
 #[command(
     name = "hybrid-llm",
     version,
-    about,
-    max_term_width = 110,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage. Every option of a command can be set by the environment \
-                  variable in its help."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage. Options can also be set by the environment variables that \
+                  a command's help names."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -26,8 +26,9 @@ use crate::{
     runtime::{Provider, Runtime},
 };
 
-/// Threads for connections; the models have their own.
-const HTTP_THREADS: usize = 2;
+/// Threads for connections; the models have their own. One serves far more requests than models can score, and a lone
+/// request crosses fewer threads.
+const HTTP_THREADS: usize = 1;
 
 /// Serve routers to Envoy, over TCP on this machine or a Unix socket
 #[derive(Debug, clap::Args)]
