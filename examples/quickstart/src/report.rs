@@ -104,7 +104,7 @@ impl Report {
         table.set_header(["prompt", "score", "tier", "reason", "model", "ms"]);
         for outcome in &self.outcomes {
             table.add_row([
-                shorten(outcome.prompt, 56),
+                shorten(outcome.prompt, 44),
                 outcome.score.clone(),
                 outcome.tier.clone(),
                 outcome.reason.clone(),

@@ -3,8 +3,9 @@
 //!     cargo bench -p hybrid-llm --bench serving -- --onnxruntime /absolute/path/to/onnxruntime/capi
 //!
 //! The same texts, at batch 1 on the same number of threads, once in a bare loop over token ids and once through
-//! `hybrid-llm serve` on a socket, its cache off. Both take turns within one run, round by round, so that whatever else
-//! the machine does hits both; the verdict is the median of the rounds' ratios.
+//! `hybrid-llm serve` on a socket, its cache off. Both take turns within one run, in rounds of seconds and with the first
+//! turn going back and forth, so that whatever else the machine does hits both; the verdict is the median of the rounds'
+//! ratios.
 
 mod bare;
 mod mix;
@@ -35,11 +36,14 @@ struct Args {
     #[arg(long, value_name = "PATH", env = "HYBRID_LLM_ONNXRUNTIME")]
     onnxruntime: PathBuf,
     /// How often both take their turn
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 25)]
     rounds: usize,
-    /// Distinct texts in the mix; a round runs them all, the lone queries a quarter of them
-    #[arg(long, default_value_t = 1200)]
-    texts: usize,
+    /// Texts that a round scores one at a time
+    #[arg(long, default_value_t = 48)]
+    lone: usize,
+    /// Texts that a round scores many at once
+    #[arg(long, default_value_t = 192)]
+    many: usize,
     /// Single-threaded sessions, bare and served [default: the number of cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -77,20 +81,13 @@ fn run(args: &Args) -> Result<bool, Failure> {
     let threads = args.threads.unwrap_or(cores);
     let router = Router::open(&args.router)?;
     let encoder = Encoder::open(&router.tokenizer_path(), router.manifest().max_tokens)?;
-    let mix = mix::Mix::new(&router, &encoder, args.texts)?;
+    let mix = mix::Mix::new(&router, &encoder, args.rounds * args.many)?;
     println!("{}", mix.describe());
     let mut bare = bare::Bare::load(&args.onnxruntime, &router, threads)?;
     let server = served::Server::start(args, threads)?;
-    let lone = args.texts.div_ceil(4);
     let mut rounds = Vec::new();
     for number in 0..args.rounds {
-        let (alone, all) = (mix.slice(number * lone, lone), mix.slice(0, args.texts));
-        let round = Round {
-            bare_alone: bare.alone(&alone)?,
-            served_alone: server.alone(&alone)?,
-            bare_rate: bare.throughput(&all)?,
-            served: server.load(&all, CONCURRENCY)?,
-        };
+        let round = take_turns(&mix, args, number, &mut bare, &server)?;
         println!(
             "round {}: c=1 p50 {:.2} ms bare, {:.2} ms served; c={CONCURRENCY} {:.0}/s bare, {:.0}/s served",
             number + 1,
@@ -101,8 +98,28 @@ fn run(args: &Args) -> Result<bool, Failure> {
         );
         rounds.push(round);
     }
-    let wide = bare.wide(&mix.slice(0, lone))?;
+    let wide = bare.wide(&mix.slice(0, args.rounds * args.lone))?;
     Ok(report(&rounds, &wide, threads))
+}
+
+/// One round; the bare loop goes first in every other one.
+fn take_turns(
+    mix: &mix::Mix,
+    args: &Args,
+    number: usize,
+    bare: &mut bare::Bare,
+    server: &served::Server,
+) -> Result<Round, Failure> {
+    let lone = mix.slice(number * args.lone, args.lone);
+    let many = mix.slice(number * args.many, args.many);
+    if number.is_multiple_of(2) {
+        let (bare_alone, served_alone) = (bare.alone(&lone)?, server.alone(&lone)?);
+        let (bare_rate, served) = (bare.throughput(&many)?, server.load(&many, CONCURRENCY)?);
+        return Ok(Round { bare_alone, served_alone, bare_rate, served });
+    }
+    let (served_alone, bare_alone) = (server.alone(&lone)?, bare.alone(&lone)?);
+    let (served, bare_rate) = (server.load(&many, CONCURRENCY)?, bare.throughput(&many)?);
+    Ok(Round { bare_alone, served_alone, bare_rate, served })
 }
 
 fn report(rounds: &[Round], wide: &[Duration], threads: usize) -> bool {
