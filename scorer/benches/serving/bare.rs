@@ -49,10 +49,9 @@ impl Bare {
         Ok(Self { narrow: (0..threads).map(|_| open(1)).collect::<Result<_, _>>()?, wide: open(threads)? })
     }
 
-    /// One query at a time, on one thread.
-    pub(crate) fn alone(&mut self, texts: &[&Text]) -> Result<Vec<Duration>, Failure> {
-        let one = self.narrow.first_mut().ok_or("no session")?;
-        texts.iter().map(|text| one.time(text)).collect()
+    /// One query, on one thread.
+    pub(crate) fn alone(&mut self, text: &Text) -> Result<Duration, Failure> {
+        self.narrow.first_mut().ok_or("no session")?.time(text)
     }
 
     /// One query at a time, on all threads together.

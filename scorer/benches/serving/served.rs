@@ -41,6 +41,12 @@ enum Place {
     Unix(PathBuf),
 }
 
+/// A connection that is kept.
+pub(crate) struct Lone<'a> {
+    client: Client,
+    tokio: &'a Runtime,
+}
+
 /// What a run with many queries at once gave.
 pub(crate) struct Load {
     pub(crate) latencies: Vec<Duration>,
@@ -82,16 +88,10 @@ impl Server {
         Err(format!("the server did not start:\n{said}").into())
     }
 
-    /// One query at a time, on one connection.
-    pub(crate) fn alone(&self, texts: &[&Text]) -> Result<Vec<Duration>, Failure> {
-        self.tokio.block_on(async {
-            let mut client = self.place.connect().await?;
-            let mut latencies = Vec::new();
-            for text in texts {
-                latencies.push(score(&mut client, &text.body).await?);
-            }
-            Ok(latencies)
-        })
+    /// A connection for one query at a time.
+    pub(crate) fn lone(&self) -> Result<Lone<'_>, Failure> {
+        let client = self.tokio.block_on(self.place.connect())?;
+        Ok(Lone { client, tokio: &self.tokio })
     }
 
     /// `concurrency` connections, each with one query under way.
@@ -122,6 +122,13 @@ impl Server {
             let rate = latencies.len() as f64 / started.elapsed().as_secs_f64();
             Ok(Load { latencies, rate })
         })
+    }
+}
+
+impl Lone<'_> {
+    /// One query, from its request to the whole of its answer.
+    pub(crate) fn score(&mut self, text: &Text) -> Result<Duration, Failure> {
+        self.tokio.block_on(score(&mut self.client, &text.body))
     }
 }
 
