@@ -114,6 +114,26 @@ async fn killing_the_scorer_harms_no_user_and_is_counted() {
         stack.ask("after").await.expect("large", "scorer_unreachable");
     }
     assert_eq!(stack.counted(&[("reason", "scorer_unreachable"), ("tier", "large")]).await, 5.0);
+    // It left its socket behind; the next one takes the place.
+    scorer.restart().await.unwrap();
+    stack.ask("again").await.expect("small", "score");
+}
+
+#[tokio::test]
+async fn stopping_the_scorer_under_load_harms_no_user() {
+    let scorer = Scorer::start(Profile::Dev, &[]).await.unwrap();
+    let stack = real_stack(&scorer, json!({"threshold": 0.0})).await;
+    let mut by_reason = std::collections::BTreeMap::<String, usize>::new();
+    for number in 0..200 {
+        if number == 100 {
+            scorer.process.terminate();
+        }
+        let answer = stack.ask(&format!("question number {number}")).await;
+        assert_eq!(answer.reply.status, 200);
+        *by_reason.entry(answer.reply.header("x-hybrid-llm-reason").to_owned()).or_default() += 1;
+    }
+    assert!(by_reason["score"] >= 100, "{by_reason:?}");
+    assert!(by_reason.len() >= 2, "it did stop: {by_reason:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ pub struct Scorer {
     pub process: Process,
     /// Its socket.
     pub endpoint: Endpoint,
-    _dir: TempDir,
+    command: Command,
+    dir: TempDir,
 }
 
 impl Scorer {
@@ -40,12 +41,26 @@ impl Scorer {
         let mut command = Command::new(artifacts::scorer(profile)?);
         command.args(["serve", "--listen", "none", "--unix"]).arg(&socket).arg("--router").arg(router);
         command.arg("--onnxruntime").arg(fetch::onnxruntime()?).args(flags);
-        let mut process = Process::start(&mut command, &dir.path().join("scorer.log"))?;
         let endpoint = Endpoint::Unix(socket);
-        let ready = async || (http::get(&endpoint, "/readyz").await.ok()?.status == 200).then_some(());
-        process.wait_for(Duration::from_secs(60), ready).await.map_err(|error| format!("the scorer {error}"))?;
-        Ok(Self { process, endpoint, _dir: dir })
+        let process = launch(&mut command, &endpoint, dir.path()).await?;
+        Ok(Self { process, endpoint, command, dir })
     }
+
+    /// Starts it again in the same place, after it has ended.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.process = launch(&mut self.command, &self.endpoint, self.dir.path()).await?;
+        Ok(())
+    }
+}
+
+async fn launch(command: &mut Command, endpoint: &Endpoint, dir: &Path) -> Result<Process, Error> {
+    let mut process = Process::start(command, &dir.join("scorer.log"))?;
+    let ready = async || (http::get(endpoint, "/readyz").await.ok()?.status == 200).then_some(());
+    process.wait_for(Duration::from_secs(60), ready).await.map_err(|error| format!("the scorer {error}"))?;
+    Ok(process)
 }
 
 /// A stand-in for the scorer. The query's first two words say what it answers: `score 0.8`, `status 500`, or one of
