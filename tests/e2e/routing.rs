@@ -251,3 +251,39 @@ async fn a_prompt_that_does_not_fit_small_goes_to_large() {
     let roomy = json!({"model": "auto", "max_tokens": 995, "messages": [{"role": "user", "content": "score 0.9 and some more words to say"}]});
     stack.send(CHAT, roomy.to_string(), &[]).await.expect("large", "context");
 }
+
+/// The reference sets the default cluster before Envoy chooses a route. Where an ordinary filter sets it, the route has
+/// been chosen without it, and would be none.
+#[tokio::test]
+async fn the_default_cluster_may_be_set_by_an_ordinary_filter_too() {
+    let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    let mutation = json!({"append": {
+        "header": {"key": "x-hybrid-llm-cluster", "value": "gpt"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }});
+    let stack = Stack::start(|setup| {
+        setup
+            .bootstrap(&format!("{manager}/early_header_mutation_extensions"), json!([]))
+            .http_filter_before(json!({
+                "name": "default-to-large",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                    "mutations": {"request_mutations": [mutation]},
+                },
+            }))
+            .routes(&[
+                Route::new("off", "/off/", json!({"pair": "chat", "threshold": 0.5, "mode": "off"})),
+                Route::new("bad-pair", "/bad-pair/", json!({"pair": "chta"})),
+                Route::new("chat", "/", json!({"pair": "chat", "threshold": 0.5})),
+            ])
+    })
+    .await;
+    stack.ask("score 0.9").await.expect("small", "score");
+    stack.ask("score 0.1").await.expect("large", "score");
+    stack.ask("garbage").await.expect("large", "bad_score");
+    stack.send(CHAT, "{", &[]).await.expect("large", "unparsable");
+    stack.send(CHAT, chat("gpt-4.1-mini", "score 0.9"), &[]).await.expect_untouched();
+    stack.send("/v1/embeddings", "{}", &[]).await.expect_untouched();
+    for route in ["/off", "/bad-pair"] {
+        stack.send(&format!("{route}{CHAT}"), chat("auto", "score 0.9"), &[]).await.expect_untouched();
+    }
+}

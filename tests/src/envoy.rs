@@ -12,8 +12,6 @@ use tempfile::TempDir;
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const HTTP_FILTERS: &str = "/filter_chains/0/filters/0/typed_config/http_filters";
-const MODULE: &str = "/vm_config/code/local/filename";
-const PLUGIN: &str = "/0/typed_config/config";
 
 /// What to start: the reference configuration, changed.
 #[derive(Debug, Clone)]
@@ -80,7 +78,8 @@ impl Setup {
     /// Changes one value of the plugin's settings beside its configuration, such as `/allow_on_headers_stop_iteration`.
     #[must_use]
     pub fn wasm(self, pointer: &str, value: Value) -> Self {
-        self.bootstrap(&format!("{LISTENER}{HTTP_FILTERS}{PLUGIN}{pointer}"), value)
+        let place = self.plugin_place().expect("the filter is there to be changed");
+        self.bootstrap(&format!("{place}{pointer}"), value)
     }
 
     /// Changes one value of the plugin's own configuration, such as `/scorer/timeout_ms`.
@@ -92,14 +91,32 @@ impl Setup {
     /// Replaces the Wasm filter, to measure what it is compared with; null takes it out.
     #[must_use]
     pub fn instead_of_wasm(mut self, filter: Value) -> Self {
-        let filters = self.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}")).and_then(Value::as_array_mut);
-        let filters = filters.expect("the reference has HTTP filters");
+        let filters = self.http_filters();
         if filter.is_null() {
             drop(filters.remove(0))
         } else {
             filters[0] = filter
         }
         self
+    }
+
+    /// Puts another HTTP filter at the front of the chain.
+    #[must_use]
+    pub fn http_filter_before(mut self, filter: Value) -> Self {
+        self.http_filters().insert(0, filter);
+        self
+    }
+
+    fn http_filters(&mut self) -> &mut Vec<Value> {
+        let filters = self.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}")).and_then(Value::as_array_mut);
+        filters.expect("the reference has HTTP filters")
+    }
+
+    /// The Wasm filter's place in the chain, as a JSON pointer; `None` where it has been taken out.
+    fn plugin_place(&self) -> Option<String> {
+        let filters = self.bootstrap.pointer(&format!("{LISTENER}{HTTP_FILTERS}"))?.as_array()?;
+        let index = filters.iter().position(|filter| filter["name"] == "hybrid-llm")?;
+        Some(format!("{LISTENER}{HTTP_FILTERS}/{index}/typed_config/config"))
     }
 
     /// Sends a cluster's traffic somewhere else.
@@ -238,8 +255,8 @@ impl Setup {
     /// Writes the configuration's files, each moved into place as a whole.
     fn write(&self, dir: &Path) -> Result<(), Error> {
         let mut setup = self.clone();
-        if let Some(path) = setup.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}{PLUGIN}{MODULE}")) {
-            *path = json!(artifacts::filter()?);
+        if setup.plugin_place().is_some() {
+            setup = setup.wasm("/vm_config/code/local/filename", json!(artifacts::filter()?));
         }
         let rds = "/filter_chains/0/filters/0/typed_config/rds/config_source/path_config_source";
         let source = |name: &str| json!({"path": dir.join(name), "watched_directory": {"path": dir}});

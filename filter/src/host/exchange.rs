@@ -51,13 +51,19 @@ impl Exchange {
         for name in &head.forged {
             proxy::set_request_header(name, None);
         }
-        let Some(api) = head.api else { return Action::Continue };
-        let Some(route) = self.plugin.routes.current(&self.plugin.config) else { return Action::Continue };
+        let route = head.api.and_then(|api| Some((api, self.plugin.routes.current(&self.plugin.config)?)));
+        let Some((api, route)) = route else {
+            proxy::settle_route(&head.cluster);
+            return Action::Continue;
+        };
         self.route.replace(Some(Rc::clone(&route)));
         self.cluster.replace(head.cluster.clone());
         match &route.plan {
             RoutePlan::Broken(Some(pair)) => self.send(pair, Decision::fail_open(Reason::RouteConfig), None),
-            RoutePlan::Broken(None) => route.counters.count(&Decision::fail_open(Reason::RouteConfig)),
+            RoutePlan::Broken(None) => {
+                proxy::settle_route(&head.cluster);
+                route.counters.count(&Decision::fail_open(Reason::RouteConfig));
+            }
             RoutePlan::Apply(policy) => match decision::before_body(&self.plugin.config, &head, body_follows) {
                 Some(reason) => self.send(&policy.pair, Decision::fail_open(reason), None),
                 None => {
@@ -170,9 +176,11 @@ impl Exchange {
         self.state.replace(State::Decided(decision));
     }
 
-    /// Chooses the cluster; where it is the chosen one already, the route need not be looked up again.
+    /// Chooses the cluster.
     fn set_cluster(&self, cluster: &str) {
-        if *self.cluster.borrow() != cluster.as_bytes() {
+        if *self.cluster.borrow() == cluster.as_bytes() {
+            proxy::settle_route(cluster.as_bytes());
+        } else {
             self.cluster.replace(cluster.as_bytes().to_vec());
             proxy::set_request_header(headers::CLUSTER, Some(cluster));
             proxy::clear_route_cache();

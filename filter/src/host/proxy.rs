@@ -48,6 +48,14 @@ pub(super) fn clear_route_cache() {
     let _ = hostcalls::call_foreign_function("clear_route_cache", None);
 }
 
+/// Makes sure that the request's route leads to the cluster that its header names. Envoy reads the header when it chooses
+/// the route, before any filter: where the header was set later, by an ordinary filter, the choice has to be made again.
+pub(super) fn settle_route(cluster: &[u8]) {
+    if !cluster.is_empty() && property(&["xds", "cluster_name"]).as_deref() != Some(cluster) {
+        clear_route_cache();
+    }
+}
+
 pub(super) fn resume_request() {
     let _ = hostcalls::resume_http_request();
 }
