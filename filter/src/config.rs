@@ -265,6 +265,13 @@ impl RawConfig {
 
 impl RawScorer {
     fn check(self) -> Result<Scorer, ConfigError> {
+        if self.timeout_ms > 60_000 {
+            return Err(invalid(
+                "scorer.timeout_ms",
+                self.timeout_ms,
+                "is too long to hold a request; use at most 60000",
+            ));
+        }
         Ok(Scorer {
             cluster: header_safe("scorer.cluster", self.cluster)?,
             timeout: Duration::from_millis(positive("scorer.timeout_ms", self.timeout_ms)?),

@@ -179,6 +179,16 @@ pub fn before_score<'a>(policy: &Policy, asked: Overrides, prompt: Result<Prompt
     Plan::Ask { query: prompt.query, dial: asked.dial.unwrap_or(policy.dial), model: prompt.model }
 }
 
+/// What to do on a route whose metadata is wrong: to large, with the alias made a real name all the same.
+#[must_use]
+pub fn without_policy<'a>(pair: &Pair, prompt: Result<Prompt<'a>, Unparsable>) -> Plan<'a> {
+    let model = prompt.ok().map(|prompt| prompt.model);
+    match model {
+        Some(model) if !pair.routes(model.as_ref().map(|model| model.name.as_ref())) => Plan::PassThrough,
+        model => Plan::Decided(Decision::fail_open(Reason::RouteConfig), model.flatten()),
+    }
+}
+
 /// The decision once the scorer has answered, or could not.
 #[must_use]
 pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>) -> Decision {

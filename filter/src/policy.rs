@@ -147,7 +147,8 @@ fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
 fn number(key: &'static str, value: Option<&[u8]>) -> Result<Option<f64>, PolicyError> {
     let Some(bytes) = value else { return Ok(None) };
     let text = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
-    let number = text.or_else(|| <[u8; 8]>::try_from(bytes).ok().map(f64::from_le_bytes));
+    let binary = || <[u8; 8]>::try_from(bytes).ok().filter(|bytes| !bytes.iter().all(u8::is_ascii_graphic));
+    let number = text.or_else(|| binary().map(f64::from_le_bytes));
     match number {
         Some(number) => Ok(Some(number)),
         None => Err(PolicyError::NotANumber { key, value: String::from_utf8_lossy(bytes).into_owned() }),
@@ -245,6 +246,10 @@ mod tests {
             (
                 RouteMetadata { threshold: Some(b"high"), ..chat() },
                 r#"threshold: "high" is not a number; use one from 0 to 1"#,
+            ),
+            (
+                RouteMetadata { threshold: Some(b"0,625000"), ..chat() },
+                r#"threshold: "0,625000" is not a number; use one from 0 to 1"#,
             ),
             (
                 RouteMetadata { threshold: Some(b"62"), ..chat() },

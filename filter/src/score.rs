@@ -86,8 +86,9 @@ impl Reply<'_> {
 
 fn parse(body: &[u8]) -> Option<Score> {
     let score: Score = serde_json::from_slice(body).ok()?;
-    let values = [Some(score.score), score.small_share, score.quality_drop];
-    values.into_iter().flatten().all(|v| (0.0..=1.0).contains(&v)).then_some(score)
+    // A drop may be below zero, where routing did better than the large model alone.
+    let fractions = [Some(score.score), score.small_share].into_iter().flatten().all(|v| (0.0..=1.0).contains(&v));
+    (fractions && score.quality_drop.is_none_or(f64::is_finite)).then_some(score)
 }
 
 #[cfg(test)]

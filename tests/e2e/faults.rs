@@ -74,6 +74,26 @@ async fn a_scorer_that_hangs_up() {
 }
 
 #[tokio::test]
+async fn a_scorer_that_hangs_up_in_the_middle_of_its_answer() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+    let half = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let stack = Stack::start(|setup| setup.cluster("hybrid-llm-scorer", &endpoint)).await;
+    for _ in 0..3 {
+        stack.ask("score 0.9").await.expect("large", "scorer_unreachable");
+    }
+    assert!(!stack.envoy.log().contains("panicked"), "{}", stack.envoy.log());
+    half.abort();
+}
+
+#[tokio::test]
 async fn the_breaker_leaves_a_failing_scorer_alone_and_comes_back() {
     let stack = Stack::start(|setup| setup.plugin("/scorer/breaker", json!({"failures": 3, "open_ms": 700}))).await;
     for _ in 0..3 {

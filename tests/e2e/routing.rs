@@ -227,6 +227,7 @@ async fn a_wrong_route_goes_to_large_and_says_so() {
     for route in ["/bad-dial", "/two-dials", "/bad-mode"] {
         let answer = stack.send(&format!("{route}{CHAT}"), chat("auto", "score 0.9"), &[]).await;
         answer.expect("large", "route_config");
+        assert_eq!(answer.model(), "gpt-4.1", "the alias is a real name all the same");
     }
     stack.send(&format!("/bad-pair{CHAT}"), chat("auto", "score 0.9"), &[]).await.expect_untouched();
     assert_eq!(stack.counted(&[("reason", "route_config")]).await, 4.0);

@@ -152,7 +152,14 @@ impl Setup {
             let context = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
             cluster["transport_socket"] = json!({
                 "name": "envoy.transport_sockets.tls",
-                "typed_config": {"@type": context, "sni": host},
+                "typed_config": {
+                    "@type": context,
+                    "sni": host,
+                    "common_tls_context": {"validation_context": {
+                        "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
+                        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+                    }},
+                },
             });
         }
         setup

@@ -58,23 +58,19 @@ impl Exchange {
         };
         self.route.replace(Some(Rc::clone(&route)));
         self.cluster.replace(head.cluster.clone());
-        match &route.plan {
-            RoutePlan::Broken(Some(pair)) => self.send(pair, Decision::fail_open(Reason::RouteConfig), None),
-            RoutePlan::Broken(None) => {
-                proxy::settle_route(&head.cluster);
-                route.counters.count(&Decision::fail_open(Reason::RouteConfig));
-            }
-            RoutePlan::Apply(policy) => match decision::before_body(&self.plugin.config, &head, body_follows) {
-                Some(reason) => self.send(&policy.pair, Decision::fail_open(reason), None),
-                None => {
-                    self.state.replace(State::Reading { api, asked: head.overrides });
-                    let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
-                    self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
-                    return Action::Pause;
-                }
-            },
+        let Some(pair) = route.pair() else {
+            proxy::settle_route(&head.cluster);
+            route.counters.count(&Decision::fail_open(Reason::RouteConfig));
+            return Action::Continue;
+        };
+        if let Some(reason) = decision::before_body(&self.plugin.config, &head, body_follows) {
+            self.send(pair, Decision::fail_open(reason), None);
+            return Action::Continue;
         }
-        Action::Continue
+        self.state.replace(State::Reading { api, asked: head.overrides });
+        let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
+        self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
+        Action::Pause
     }
 
     /// More of the body has arrived; `size` is what the proxy holds of it.
@@ -82,7 +78,7 @@ impl Exchange {
         let State::Reading { api, asked } = *self.state.borrow() else { return self.pause_while_scoring() };
         if size > self.plugin.config.max_body_bytes {
             self.stop_waiting();
-            self.with_policy(|policy| self.send(&policy.pair, Decision::fail_open(Reason::BodyTooLarge), None));
+            self.with_pair(|pair| self.send(pair, Decision::fail_open(Reason::BodyTooLarge), None));
             return Action::Continue;
         }
         if !complete {
@@ -90,6 +86,13 @@ impl Exchange {
         }
         self.stop_waiting();
         let body = proxy::request_body();
+        self.with_broken(|pair| match decision::without_policy(pair, api.parse(&body)) {
+            Plan::Decided(decision, model) => self.send(pair, decision, model.map(|model| model.span)),
+            Plan::PassThrough | Plan::Ask { .. } => {
+                self.set_cluster(&pair.large.cluster);
+                self.state.replace(State::Idle);
+            }
+        });
         self.with_policy(|policy| match decision::before_score(policy, asked, api.parse(&body)) {
             Plan::PassThrough => {
                 self.set_cluster(&policy.pair.large.cluster);
@@ -128,10 +131,11 @@ impl Exchange {
     }
 
     /// The scorer has answered, or the proxy says why it has not.
-    fn scored(&self, body_size: usize) {
+    fn scored(&self, headers: usize, body_size: usize) {
         let State::Scoring { dial, model } = self.state.replace(State::Idle) else { return };
-        let status =
-            proxy::callout_header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+        // After a reset there is no map of headers, and asking for one would trap the VM.
+        let status = if headers == 0 { None } else { proxy::callout_header(":status") };
+        let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
         let body;
         let reply = match status {
             Some(200) => {
@@ -156,7 +160,7 @@ impl Exchange {
 
     /// The body is late: on to large with what there is.
     pub(super) fn release(&self) {
-        self.with_policy(|policy| self.send(&policy.pair, Decision::fail_open(Reason::BodyTimeout), None));
+        self.with_pair(|pair| self.send(pair, Decision::fail_open(Reason::BodyTimeout), None));
         proxy::resume_request();
     }
 
@@ -190,7 +194,7 @@ impl Exchange {
     fn label_response(&self) {
         let State::Decided(decision) = &*self.state.borrow() else { return };
         let Some(route) = &*self.route.borrow() else { return };
-        let (RoutePlan::Apply(Policy { pair, .. }) | RoutePlan::Broken(Some(pair))) = &route.plan else { return };
+        let Some(pair) = route.pair() else { return };
         proxy::set_response_header(headers::TIER, decision.tier.as_str());
         proxy::set_response_header(headers::REASON, decision.reason.as_str());
         proxy::set_response_header(headers::MODEL, &decision.tier.target(pair).model);
@@ -203,6 +207,20 @@ impl Exchange {
         let route = self.route.borrow().clone();
         if let Some(RoutePlan::Apply(policy)) = route.as_deref().map(|route| &route.plan) {
             then(policy);
+        }
+    }
+
+    fn with_broken(&self, then: impl FnOnce(&Pair)) {
+        let route = self.route.borrow().clone();
+        if let Some(RoutePlan::Broken(Some(pair))) = route.as_deref().map(|route| &route.plan) {
+            then(pair);
+        }
+    }
+
+    fn with_pair(&self, then: impl FnOnce(&Pair)) {
+        let route = self.route.borrow().clone();
+        if let Some(pair) = route.as_deref().and_then(Route::pair) {
+            then(pair);
         }
     }
 
@@ -228,9 +246,9 @@ impl Stream {
 }
 
 impl Context for Stream {
-    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         if let Some(exchange) = &self.0 {
-            exchange.scored(body_size);
+            exchange.scored(headers, body_size);
         }
     }
 }

@@ -18,6 +18,16 @@ pub(super) struct Route {
     pub(super) counters: Counters,
 }
 
+impl Route {
+    /// The route's pair; `None` where the metadata names one that does not exist.
+    pub(super) fn pair(&self) -> Option<&Pair> {
+        match &self.plan {
+            RoutePlan::Apply(policy) => Some(&policy.pair),
+            RoutePlan::Broken(pair) => pair.as_deref(),
+        }
+    }
+}
+
 pub(super) enum RoutePlan {
     Apply(Policy),
     /// The metadata is wrong: to large of this pair, or on as it came where the pair is unknown.
