@@ -3,8 +3,8 @@
 use crate::api::{Prompt, text_pieces};
 
 /// Estimated tokens of text that stands as JSON string contents: a quarter of the ASCII bytes, and one for every other
-/// character. That is near the truth for English prose and somewhat high for code and for scripts whose characters
-/// share tokens, so that a prompt close to the limit goes to the large model rather than to an error.
+/// character. That is near the truth for English prose, high for scripts whose characters share tokens, and low for code
+/// and numbers: leave some room in `context_tokens`.
 #[must_use]
 pub fn estimate_tokens(text: &str) -> u64 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
