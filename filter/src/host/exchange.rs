@@ -78,7 +78,7 @@ impl Exchange {
         let State::Reading { api, asked } = *self.state.borrow() else { return self.pause_while_scoring() };
         if size > self.plugin.config.max_body_bytes {
             self.stop_waiting();
-            self.with_pair(|pair| self.send(pair, Decision::fail_open(Reason::BodyTooLarge), None));
+            self.with_pair(|_, pair| self.send(pair, Decision::fail_open(Reason::BodyTooLarge), None));
             return Action::Continue;
         }
         if !complete {
@@ -86,30 +86,35 @@ impl Exchange {
         }
         self.stop_waiting();
         let body = proxy::request_body();
-        self.with_broken(|pair| match decision::without_policy(pair, api.parse(&body)) {
-            Plan::Decided(decision, model) => self.send(pair, decision, model.map(|model| model.span)),
-            Plan::PassThrough | Plan::Ask { .. } => {
+        let prompt = api.parse(&body);
+        self.with_pair(|plan, pair| {
+            let next = match plan {
+                RoutePlan::Apply(policy) => decision::before_score(policy, asked, prompt),
+                RoutePlan::Broken(_) => decision::without_policy(pair, prompt),
+            };
+            self.follow(pair, next);
+        });
+        self.pause_while_scoring()
+    }
+
+    /// Does what is planned for a request whose body has been read.
+    fn follow(&self, pair: &Pair, plan: Plan<'_>) {
+        match plan {
+            Plan::PassThrough => {
                 self.set_cluster(&pair.large.cluster);
                 self.state.replace(State::Idle);
             }
-        });
-        self.with_policy(|policy| match decision::before_score(policy, asked, api.parse(&body)) {
-            Plan::PassThrough => {
-                self.set_cluster(&policy.pair.large.cluster);
-                self.state.replace(State::Idle);
-            }
-            Plan::Decided(decision, model) => self.send(&policy.pair, decision, model.map(|model| model.span)),
+            Plan::Decided(decision, model) => self.send(pair, decision, model.map(|model| model.span)),
             Plan::Ask { query, dial, model } => {
                 let model = model.map(|model| model.span);
                 match self.ask(&query) {
                     Ok(()) => {
                         self.state.replace(State::Scoring { dial, model });
                     }
-                    Err(reason) => self.send(&policy.pair, Decision::fail_open(reason), model),
+                    Err(reason) => self.send(pair, Decision::fail_open(reason), model),
                 }
             }
-        });
-        self.pause_while_scoring()
+        }
     }
 
     /// Calls the scorer; its answer arrives in [`Self::scored`].
@@ -160,7 +165,7 @@ impl Exchange {
 
     /// The body is late: on to large with what there is.
     pub(super) fn release(&self) {
-        self.with_pair(|pair| self.send(pair, Decision::fail_open(Reason::BodyTimeout), None));
+        self.with_pair(|_, pair| self.send(pair, Decision::fail_open(Reason::BodyTimeout), None));
         proxy::resume_request();
     }
 
@@ -210,17 +215,10 @@ impl Exchange {
         }
     }
 
-    fn with_broken(&self, then: impl FnOnce(&Pair)) {
+    fn with_pair(&self, then: impl FnOnce(&RoutePlan, &Pair)) {
         let route = self.route.borrow().clone();
-        if let Some(RoutePlan::Broken(Some(pair))) = route.as_deref().map(|route| &route.plan) {
-            then(pair);
-        }
-    }
-
-    fn with_pair(&self, then: impl FnOnce(&Pair)) {
-        let route = self.route.borrow().clone();
-        if let Some(pair) = route.as_deref().and_then(Route::pair) {
-            then(pair);
+        if let Some((route, pair)) = route.as_deref().and_then(|route| Some((route, route.pair()?))) {
+            then(&route.plan, pair);
         }
     }
 
