@@ -20,6 +20,7 @@ pub mod cli;
 pub mod encode;
 pub mod engine;
 pub mod http;
+pub mod lab;
 pub mod metrics;
 pub mod model;
 pub mod offline;

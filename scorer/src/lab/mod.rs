@@ -1,0 +1,3 @@
+//! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
+
+pub mod query_data;

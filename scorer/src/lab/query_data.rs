@@ -1,0 +1,390 @@
+//! Query data: queries with the quality of models' responses to them, JSON, one a line.
+//!
+//! A line is `{"id", "source", "query", "quality": {"MODEL": [q, …]}}`: one number for each sampled response of a model,
+//! higher is better, on a scale that is the same for all models. `id` and `source` may be missing: the line's number and the
+//! file's name stand in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+/// The longest line, in bytes. A longer one is no query but a mistake, and reading it would take its size in memory.
+const MAX_LINE: u64 = 4 << 20;
+
+/// The two models whose responses are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The small model, by its name in `quality`.
+    pub small: String,
+    /// The large model, by its name in `quality`.
+    pub large: String,
+}
+
+/// A line of query data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryRow {
+    /// The line's number in its file, from one.
+    pub line: usize,
+    /// The query's name.
+    pub id: String,
+    /// Where the query is from.
+    pub source: String,
+    /// The text that is scored; never blank.
+    pub query: String,
+    /// The qualities of each model's sampled responses; finite, and at least one a model.
+    pub quality: BTreeMap<String, Vec<f64>>,
+}
+
+/// A query with the qualities of both models of a pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairRow {
+    /// The query's name.
+    pub id: String,
+    /// Where the query is from.
+    pub source: String,
+    /// The text that is scored.
+    pub query: String,
+    /// q(S(x)), one for each sampled response; at least one.
+    pub small: Vec<f64>,
+    /// q(L(x)), one for each sampled response; at least one.
+    pub large: Vec<f64>,
+}
+
+/// What becomes of rows that lack one of the pair's models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incomplete {
+    /// They are an error.
+    Refuse,
+    /// They are left out.
+    Skip,
+}
+
+/// The rows of one pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairData {
+    /// The pair.
+    pub pair: Pair,
+    /// The rows, in the files' order; at least one.
+    pub rows: Vec<PairRow>,
+    /// How many rows were left out, since they lack one of the models.
+    pub skipped: usize,
+}
+
+/// Query data that cannot be used. The messages never hold a query.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file cannot be read.
+    #[error("cannot read {file}")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not as it must be.
+    #[error("{file}, line {line}: {problem}")]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line's number, from one.
+        line: usize,
+        /// What is wrong, and what must be.
+        problem: String,
+    },
+    /// There is nothing to work with.
+    #[error("{file} has no rows: it must have query data, JSON, one object a line")]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// No row has this model.
+    #[error("{file} has no quality of {model:?} in any row; its models are {known}")]
+    UnknownModel {
+        /// The file.
+        file: PathBuf,
+        /// The model.
+        model: String,
+        /// The models there are.
+        known: String,
+    },
+    /// Each model is in some row, but no row has both.
+    #[error("no row of {file} has both {small:?} and {large:?}")]
+    NoPair {
+        /// The file.
+        file: PathBuf,
+        /// The small model.
+        small: String,
+        /// The large model.
+        large: String,
+    },
+}
+
+/// A line as it stands in the file.
+#[derive(Debug, Deserialize)]
+struct Line {
+    id: Option<Name>,
+    source: Option<String>,
+    query: String,
+    #[serde(default)]
+    quality: BTreeMap<String, Samples>,
+}
+
+/// Names may be numbers in other people's data.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Number(i64),
+}
+
+/// One response's quality may stand without brackets.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "quality must be numbers: {\"MODEL\": [q, ...]}")]
+enum Samples {
+    One(f64),
+    Many(Vec<f64>),
+}
+
+/// The lines of a file of query data. Only one is in memory at a time; after an error there are no more.
+#[derive(Debug)]
+pub struct Rows {
+    file: PathBuf,
+    source: String,
+    reader: BufReader<File>,
+    line: usize,
+    buffer: Vec<u8>,
+    ended: bool,
+}
+
+impl Rows {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`DataError::Read`].
+    pub fn open(file: &Path) -> Result<Self, DataError> {
+        let opened = File::open(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
+        let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let reader = BufReader::new(opened);
+        Ok(Self { file: file.to_owned(), source, reader, line: 0, buffer: Vec::new(), ended: false })
+    }
+
+    /// The next line that is not blank.
+    fn next_row(&mut self) -> Result<Option<QueryRow>, DataError> {
+        loop {
+            self.buffer.clear();
+            let mut limited = (&mut self.reader).take(MAX_LINE + 1);
+            let read = limited.read_until(b'\n', &mut self.buffer);
+            let read = read.map_err(|source| DataError::Read { file: self.file.clone(), source })?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if read as u64 > MAX_LINE {
+                return Err(self.fault(format!("is longer than {} MiB: one query must stand on a line", MAX_LINE >> 20)));
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                return self.parse().map(Some).map_err(|problem| self.fault(problem));
+            }
+        }
+    }
+
+    fn fault(&self, problem: String) -> DataError {
+        DataError::Line { file: self.file.clone(), line: self.line, problem }
+    }
+
+    fn parse(&self) -> Result<QueryRow, String> {
+        let deserializer = &mut serde_json::Deserializer::from_slice(&self.buffer);
+        let line: Line = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let inner = error.inner();
+            // The library's message of a wrong type or token can quote the query.
+            let (path, column) = (error.path().to_string(), inner.column());
+            let place = if path == "." { String::new() } else { format!("{path}: ") };
+            let problem = match inner.classify() {
+                serde_json::error::Category::Data if path != "query" => inner.to_string(),
+                serde_json::error::Category::Data => "must be a string".to_owned(),
+                _ => format!("is not JSON (column {column}; NaN and Infinity are no JSON numbers)"),
+            };
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            format!(r#"{place}{problem}; a line must be {{"id", "source", "query", "quality": {{"MODEL": [q, ...]}}}}"#)
+        })?;
+        if line.query.trim().is_empty() {
+            return Err("query: must not be empty".to_owned());
+        }
+        let id = match line.id {
+            Some(Name::Text(id)) => id,
+            Some(Name::Number(id)) => id.to_string(),
+            None => self.line.to_string(),
+        };
+        let mut quality = BTreeMap::new();
+        for (model, samples) in line.quality {
+            let samples = match samples {
+                Samples::One(quality) => vec![quality],
+                Samples::Many(samples) => samples,
+            };
+            if samples.is_empty() {
+                return Err(format!("quality.{model}: must have at least one number; leave the model out if it has none"));
+            }
+            quality.insert(model, samples);
+        }
+        let source = line.source.unwrap_or_else(|| self.source.clone());
+        Ok(QueryRow { line: self.line, id, source, query: line.query, quality })
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<QueryRow, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.next_row().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl PairData {
+    /// Reads the rows of a pair from a file.
+    ///
+    /// # Errors
+    /// The first [`DataError`], in the file's order.
+    pub fn read(file: &Path, pair: &Pair, incomplete: Incomplete) -> Result<Self, DataError> {
+        let mut data = Self { pair: pair.clone(), rows: Vec::new(), skipped: 0 };
+        let mut known = BTreeSet::new();
+        let mut first_incomplete = None;
+        for row in Rows::open(file)? {
+            let mut row = row?;
+            for model in row.quality.keys() {
+                if !known.contains(model) {
+                    known.insert(model.clone());
+                }
+            }
+            match (row.quality.remove(&pair.small), row.quality.remove(&pair.large)) {
+                (Some(small), Some(large)) => {
+                    data.rows.push(PairRow { id: row.id, source: row.source, query: row.query, small, large });
+                }
+                (small, _) => {
+                    let missing = if small.is_none() { &pair.small } else { &pair.large };
+                    first_incomplete.get_or_insert((row.line, missing.clone()));
+                    data.skipped += 1;
+                }
+            }
+        }
+        let file = file.to_owned();
+        if data.rows.is_empty() && data.skipped == 0 {
+            return Err(DataError::Empty { file });
+        }
+        if let Some(model) = [&pair.small, &pair.large].into_iter().find(|model| !known.contains(*model)) {
+            let known: Vec<_> = known.into_iter().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(DataError::UnknownModel { file, model: model.clone(), known });
+        }
+        match first_incomplete {
+            Some((line, model)) if incomplete == Incomplete::Refuse => {
+                let problem = format!("has no quality of {model:?}; --skip-incomplete leaves such rows out");
+                Err(DataError::Line { file, line, problem })
+            }
+            _ if data.rows.is_empty() => {
+                Err(DataError::NoPair { file, small: pair.small.clone(), large: pair.large.clone() })
+            }
+            _ => Ok(data),
+        }
+    }
+}
+
+impl PairRow {
+    /// The mean quality of the small model's responses.
+    pub fn small_mean(&self) -> f64 {
+        mean(&self.small)
+    }
+
+    /// The mean quality of the large model's responses.
+    pub fn large_mean(&self) -> f64 {
+        mean(&self.large)
+    }
+
+    /// E[H(x)]: how much better the small model's responses are than the large one's, on average.
+    pub fn gap(&self) -> f64 {
+        self.small_mean() - self.large_mean()
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        file
+    }
+
+    fn read(content: &str, incomplete: Incomplete) -> Result<PairData, String> {
+        let file = file(content);
+        let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
+        let path = file.path().display().to_string();
+        PairData::read(file.path(), &pair, incomplete).map_err(|error| error.to_string().replace(&path, "FILE"))
+    }
+
+    fn fault(content: &str) -> String {
+        read(content, Incomplete::Refuse).unwrap_err()
+    }
+
+    const GOOD: &str = r#"{"id": "a", "source": "t", "query": "q", "quality": {"s": [0, 1], "l": [1], "m": [0.5]}}"#;
+
+    #[test]
+    fn rows_hold_every_sample_of_the_pair() {
+        let lines = format!("{GOOD}\n\n{{\"id\": 7, \"query\": \"r\", \"quality\": {{\"s\": 2, \"l\": [3.5, 4]}}}}");
+        let data = read(&lines, Incomplete::Refuse).unwrap();
+        let [first, second] = data.rows.as_slice() else { panic!("two rows") };
+        assert_eq!((first.small.as_slice(), first.large.as_slice(), first.gap()), (&[0.0, 1.0][..], &[1.0][..], -0.5));
+        assert_eq!((first.id.as_str(), first.source.as_str()), ("a", "t"));
+        assert_eq!((second.id.as_str(), second.small_mean(), second.large_mean()), ("7", 2.0, 3.75));
+        assert!(!second.source.is_empty(), "the file's name stands in for the source");
+    }
+
+    #[test]
+    fn rows_without_one_of_the_models_are_refused_or_left_out() {
+        let lines = format!("{GOOD}\n{{\"query\": \"r\", \"quality\": {{\"s\": [1]}}}}\n");
+        insta::assert_snapshot!(fault(&lines), @r#"FILE, line 2: has no quality of "l"; --skip-incomplete leaves such rows out"#);
+        let data = read(&lines, Incomplete::Skip).unwrap();
+        assert_eq!((data.rows.len(), data.skipped), (1, 1));
+    }
+
+    #[test]
+    fn faults_name_file_and_line_and_never_quote_the_query() {
+        let line = |query: &str, quality: &str| format!("{GOOD}\n{{\"query\": {query}, \"quality\": {quality}}}\n");
+        insta::assert_snapshot!(fault(&line("\"r\"", "{}")), @r#"FILE, line 2: has no quality of "l"; --skip-incomplete leaves such rows out"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault(&line("\" \"", "{\"s\": [1], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @"");
+        insta::assert_snapshot!(fault("secret\n"), @"");
+        insta::assert_snapshot!(fault("{\"text\": \"secret\"}\n"), @"");
+        insta::assert_snapshot!(fault("\n"), @"");
+        insta::assert_snapshot!(fault(&GOOD.replace("\"l\"", "\"other\"")), @"");
+        let apart = "{\"query\": \"a\", \"quality\": {\"s\": 1}}\n{\"query\": \"b\", \"quality\": {\"l\": 1}}\n";
+        insta::assert_snapshot!(read(apart, Incomplete::Skip).unwrap_err(), @"");
+    }
+
+    #[test]
+    fn a_line_that_is_no_query_but_a_whole_file_is_refused_unread() {
+        let lines = format!("{GOOD}\n{{\"query\": \"{}\"}}", "x".repeat(10 << 20));
+        insta::assert_snapshot!(fault(&lines), @"");
+    }
+}
