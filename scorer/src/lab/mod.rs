@@ -1,3 +1,4 @@
 //! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
 
+pub mod label;
 pub mod query_data;

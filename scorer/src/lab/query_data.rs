@@ -186,7 +186,9 @@ impl Rows {
             }
             self.line += 1;
             if read as u64 > MAX_LINE {
-                return Err(self.fault(format!("is longer than {} MiB: one query must stand on a line", MAX_LINE >> 20)));
+                return Err(
+                    self.fault(format!("is longer than {} MiB: one query must stand on a line", MAX_LINE >> 20))
+                );
             }
             if !self.buffer.trim_ascii().is_empty() {
                 return self.parse().map(Some).map_err(|problem| self.fault(problem));
@@ -228,7 +230,9 @@ impl Rows {
                 Samples::Many(samples) => samples,
             };
             if samples.is_empty() {
-                return Err(format!("quality.{model}: must have at least one number; leave the model out if it has none"));
+                return Err(format!(
+                    "quality.{model}: must have at least one number; leave the model out if it has none"
+                ));
             }
             quality.insert(model, samples);
         }

@@ -1,0 +1,313 @@
+//! Labels: what a router learns to predict, from the qualities of both models' responses.
+//!
+//! The definitions are those of Hybrid LLM (Ding et al., ICLR 2024), section 3; `gap` is ours. With S and L the number of
+//! sampled responses, all S·L differences h = q(S(x)) − q(L(x)) stand for the random variable H(x).
+
+use serde::Serialize;
+
+use super::query_data::PairRow;
+use crate::router::Label;
+
+/// The most values of t that the search for t* looks at.
+const GRID: usize = 256;
+/// Bars of a label histogram.
+const BINS: usize = 20;
+/// Where this share of the labels is 0, or 1, there is little to learn from.
+const ONE_SIDED: f64 = 0.9;
+
+/// The labels of some rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labelled {
+    /// In the rows' order: in `[0, 1]`, but for [`Label::Gap`], where it is E[H(x)] in the quality's own unit.
+    pub labels: Vec<f64>,
+    /// t*, for [`Label::Trans`] only; zero where relaxing spreads nothing.
+    pub relaxation: Option<f64>,
+    /// What the search for t* saw, for [`Label::Trans`] only.
+    pub curve: Vec<Spread>,
+}
+
+/// How far the labels lie apart at one relaxation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The relaxation t, at least zero, in the quality's own unit.
+    pub t: f64,
+    /// (1/N²) Σᵢ Σⱼ |yᵢ(t) − yⱼ(t)|, in `[0, 0.5]`: the paper's equation for t*.
+    pub difference: f64,
+}
+
+/// Why two kinds of label are the same on some rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Same {
+    /// Each model has one response a query, so r_prob's probability is r_det's 0 or 1.
+    OneSample,
+    /// There are only two qualities, so y(t) does not change until every label is 1; r_trans is r_prob.
+    TwoQualities,
+    /// No t > 0 spreads the labels more than t = 0 does; r_trans is r_prob.
+    NoSpread,
+}
+
+/// How labels are distributed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Balance {
+    /// How many labels.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// The share that is at most 0: the small model never keeps up.
+    pub zeros: f64,
+    /// The share that is at least 1: it always does.
+    pub ones: f64,
+    /// How many labels fall into each of equal bins of `[0, 1]`.
+    pub histogram: Vec<usize>,
+}
+
+/// Labels of a kind. r_trans searches its own t*.
+pub fn labels(rows: &[PairRow], kind: Label) -> Labelled {
+    let plain = |label: fn(&PairRow) -> f64| Labelled {
+        labels: rows.iter().map(label).collect(),
+        relaxation: None,
+        curve: Vec::new(),
+    };
+    match kind {
+        Label::Det => plain(det),
+        Label::Gap => plain(PairRow::gap),
+        Label::Prob => {
+            let differences: Vec<_> = rows.iter().map(Differences::new).collect();
+            let labels = differences.iter().map(|row| row.at_least(0.0)).collect();
+            Labelled { labels, relaxation: None, curve: Vec::new() }
+        }
+        Label::Trans => trans(rows),
+    }
+}
+
+/// y = 1[q(S(x)) ≥ q(L(x))], of the first response of each model.
+fn det(row: &PairRow) -> f64 {
+    match (row.small.first(), row.large.first()) {
+        (Some(small), Some(large)) if small >= large => 1.0,
+        _ => 0.0,
+    }
+}
+
+/// r_trans: y(t*) with t* = argmax of the spread over the grid, the smallest where several are best.
+fn trans(rows: &[PairRow]) -> Labelled {
+    let differences: Vec<_> = rows.iter().map(Differences::new).collect();
+    let at = |t: f64| -> Vec<f64> { differences.iter().map(|row| row.at_least(-t)).collect() };
+    let curve: Vec<_> = grid(&differences).into_iter().map(|t| Spread { t, difference: spread(at(t)) }).collect();
+    let best = curve.iter().copied().reduce(|best, next| if next.difference > best.difference { next } else { best });
+    let relaxation = best.map_or(0.0, |best| best.t);
+    Labelled { labels: at(relaxation), relaxation: Some(relaxation), curve }
+}
+
+/// The differences h of a row's pairs of responses, ascending.
+struct Differences(Vec<f64>);
+
+impl Differences {
+    fn new(row: &PairRow) -> Self {
+        let pairs = row.small.iter().flat_map(|small| row.large.iter().map(move |large| small - large));
+        let mut differences: Vec<f64> = pairs.collect();
+        differences.sort_by(f64::total_cmp);
+        Self(differences)
+    }
+
+    /// Pr[H(x) ≥ h].
+    fn at_least(&self, h: f64) -> f64 {
+        let below = self.0.partition_point(|difference| *difference < h);
+        (self.0.len() - below) as f64 / self.0.len().max(1) as f64
+    }
+}
+
+/// The values of t to look at, ascending from zero. y(t) changes only where −t is one of the differences: those are the
+/// grid, or evenly ranked ones of them where there are many.
+fn grid(rows: &[Differences]) -> Vec<f64> {
+    let negative = rows.iter().flat_map(|row| row.0.iter().take_while(|h| **h < 0.0));
+    let mut values: Vec<f64> = negative.map(|h| -h).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let step = values.len().div_ceil(GRID - 1).max(1);
+    // The last of each step, so that the largest is always there.
+    let chosen = values.chunks(step).filter_map(|chunk| chunk.last().copied());
+    std::iter::once(0.0).chain(chosen).collect()
+}
+
+/// (1/N²) Σᵢ Σⱼ |yᵢ − yⱼ| in O(N log N): in ascending order, yᵢ is the larger one of i pairs and the smaller of N − 1 − i.
+fn spread(mut labels: Vec<f64>) -> f64 {
+    labels.sort_by(f64::total_cmp);
+    let n = labels.len() as f64;
+    let sum: f64 = labels.iter().zip(0_u32..).map(|(label, i)| label * (2.0 * f64::from(i) + 1.0 - n)).sum();
+    if labels.is_empty() { 0.0 } else { 2.0 * sum / (n * n) }
+}
+
+/// Why `kind` cannot differ on these rows from the kind before it (prob from det, trans from prob), if so.
+pub fn same(rows: &[PairRow], kind: Label, labelled: &Labelled) -> Option<Same> {
+    let one_sample = || rows.iter().all(|row| row.small.len() == 1 && row.large.len() == 1);
+    match kind {
+        Label::Det | Label::Gap => None,
+        Label::Prob => one_sample().then_some(Same::OneSample),
+        Label::Trans if two_qualities(rows) => Some(Same::TwoQualities),
+        Label::Trans => labelled.relaxation.is_none_or(|t| t <= 0.0).then_some(Same::NoSpread),
+    }
+}
+
+fn two_qualities(rows: &[PairRow]) -> bool {
+    let mut seen: Vec<f64> = Vec::new();
+    for quality in rows.iter().flat_map(|row| row.small.iter().chain(&row.large)) {
+        if !seen.contains(quality) {
+            seen.push(*quality);
+            if seen.len() > 2 {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+impl Balance {
+    /// Of labels in `[0, 1]`; gaps are moved into it by (1 + gap ÷ largest) ÷ 2 before.
+    pub fn of(labels: &[f64]) -> Self {
+        let n = labels.len();
+        let share = |count: usize| count as f64 / n.max(1) as f64;
+        let mut histogram = vec![0; BINS];
+        for label in labels {
+            let bin = (label.clamp(0.0, 1.0) * BINS as f64) as usize;
+            if let Some(count) = histogram.get_mut(bin.min(BINS - 1)) {
+                *count += 1;
+            }
+        }
+        Self {
+            n,
+            mean: labels.iter().sum::<f64>() / n.max(1) as f64,
+            zeros: share(labels.iter().filter(|label| **label <= 0.0).count()),
+            ones: share(labels.iter().filter(|label| **label >= 1.0).count()),
+            histogram,
+        }
+    }
+
+    /// Whether nearly all labels are the same, so that there is little to learn from.
+    pub fn one_sided(&self) -> bool {
+        self.zeros >= ONE_SIDED || self.ones >= ONE_SIDED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(small: &[f64], large: &[f64]) -> PairRow {
+        let (id, source, query) = (String::new(), String::new(), "q".to_owned());
+        PairRow { id, source, query, small: small.to_vec(), large: large.to_vec() }
+    }
+
+    /// The paper's definitions, word by word: every pair of responses, every pair of rows.
+    mod naive {
+        use super::PairRow;
+
+        pub(super) fn at(rows: &[PairRow], t: f64) -> Vec<f64> {
+            let label = |row: &PairRow| {
+                let mut good = 0;
+                for small in &row.small {
+                    for large in &row.large {
+                        good += usize::from(small - large >= -t);
+                    }
+                }
+                good as f64 / (row.small.len() * row.large.len()) as f64
+            };
+            rows.iter().map(label).collect()
+        }
+
+        pub(super) fn spread(labels: &[f64]) -> f64 {
+            let sum: f64 = labels.iter().flat_map(|a| labels.iter().map(move |b| (a - b).abs())).sum();
+            sum / (labels.len() * labels.len()) as f64
+        }
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<PairRow>> {
+        // Few distinct qualities make ties, many make none.
+        let quality = prop_oneof![(0..4_u8).prop_map(f64::from), -1.0..1.0_f64];
+        let samples = proptest::collection::vec(quality, 1..6);
+        proptest::collection::vec((samples.clone(), samples).prop_map(|(small, large)| row(&small, &large)), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn prob_is_the_share_of_all_pairs(rows in rows()) {
+            prop_assert_eq!(labels(&rows, Label::Prob).labels, naive::at(&rows, 0.0));
+        }
+
+        #[test]
+        fn trans_is_the_definition_at_its_own_t(rows in rows()) {
+            let found = labels(&rows, Label::Trans);
+            let t = found.relaxation.unwrap();
+            prop_assert_eq!(&found.labels, &naive::at(&rows, t));
+            // No t does better: beyond the grid, also halfway between its values and far above them.
+            let best = naive::spread(&found.labels);
+            for candidate in found.curve.iter().flat_map(|spread| [spread.t, spread.t * 0.5, spread.t * 1.01 + 0.01]) {
+                prop_assert!(naive::spread(&naive::at(&rows, candidate)) <= best + 1e-12);
+            }
+        }
+
+        #[test]
+        fn the_spread_is_the_mean_over_all_pairs(labels in proptest::collection::vec(0.0..=1.0_f64, 1..40)) {
+            prop_assert!((spread(labels.clone()) - naive::spread(&labels)).abs() < 1e-12);
+        }
+
+        #[test]
+        fn labels_are_probabilities_and_relaxing_only_raises_them(rows in rows()) {
+            let (prob, trans) = (labels(&rows, Label::Prob).labels, labels(&rows, Label::Trans).labels);
+            for (prob, trans) in prob.iter().zip(&trans) {
+                prop_assert!((0.0..=1.0).contains(prob) && prob <= trans && *trans <= 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn det_looks_at_the_first_responses_and_ties_go_to_small() {
+        let rows = [row(&[1.0, 0.0], &[1.0, 1.0]), row(&[0.0, 9.0], &[1.0]), row(&[2.0], &[1.0, 9.0])];
+        assert_eq!(labels(&rows, Label::Det).labels, [1.0, 0.0, 1.0]);
+        assert_eq!(labels(&rows, Label::Gap).labels, [-0.5, 3.5, -3.0]);
+    }
+
+    #[test]
+    fn relaxing_finds_the_t_that_parts_the_rows() {
+        // The small model always loses: by a little in half of the rows, by much in the others.
+        let rows = [row(&[0.9], &[1.0]), row(&[0.9], &[1.0]), row(&[0.1], &[1.0]), row(&[0.2], &[1.0])];
+        let found = labels(&rows, Label::Trans);
+        assert_eq!(labels(&rows, Label::Prob).labels, [0.0; 4]);
+        assert_eq!((found.labels.as_slice(), found.relaxation), (&[1.0, 1.0, 0.0, 0.0][..], Some(1.0 - 0.9)));
+        assert_eq!(found.curve.iter().map(|spread| spread.difference).fold(0.0, f64::max), 0.5);
+        assert_eq!(same(&rows, Label::Trans, &found), None);
+        assert_eq!(same(&rows, Label::Prob, &found), Some(Same::OneSample));
+    }
+
+    #[test]
+    fn kinds_that_cannot_differ_are_told() {
+        let right_or_wrong = [row(&[0.0, 1.0], &[1.0, 1.0]), row(&[0.0, 0.0], &[1.0, 1.0])];
+        let found = labels(&right_or_wrong, Label::Trans);
+        assert_eq!(
+            (found.relaxation, same(&right_or_wrong, Label::Trans, &found)),
+            (Some(0.0), Some(Same::TwoQualities))
+        );
+        let graded = [row(&[3.0, 1.0], &[2.0, 2.0]), row(&[2.0, 2.0], &[2.0, 2.0])];
+        let found = labels(&graded, Label::Trans);
+        assert_eq!((found.relaxation, same(&graded, Label::Trans, &found)), (Some(0.0), Some(Same::NoSpread)));
+        assert_eq!(same(&graded, Label::Det, &found), None);
+    }
+
+    #[test]
+    fn many_differences_leave_a_grid_of_bounded_size() {
+        let rows: Vec<_> = (0..5_000).map(|i| row(&[0.0], &[f64::from(i)])).collect();
+        let found = labels(&rows, Label::Trans);
+        assert!(found.curve.len() <= GRID);
+        assert_eq!(found.curve.last().map(|spread| spread.t), Some(4_999.0));
+    }
+
+    #[test]
+    fn balance_counts() {
+        let balance = Balance::of(&[0.0, 0.0, 0.5, 1.0]);
+        assert_eq!((balance.n, balance.mean, balance.zeros, balance.ones), (4, 0.375, 0.5, 0.25));
+        assert_eq!((balance.histogram[0], balance.histogram[10], balance.histogram[19]), (2, 1, 1));
+        assert!(!balance.one_sided() && Balance::of(&[1.0; 10]).one_sided() && !Balance::of(&[]).one_sided());
+    }
+}
