@@ -371,24 +371,24 @@ mod tests {
     #[test]
     fn faults_name_file_and_line_and_never_quote_the_query() {
         let line = |query: &str, quality: &str| format!("{GOOD}\n{{\"query\": {query}, \"quality\": {quality}}}\n");
-        insta::assert_snapshot!(fault(&line("\"r\"", "{}")), @r#"FILE, line 2: has no quality of "l"; --skip-incomplete leaves such rows out"#);
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault(&line("\" \"", "{\"s\": [1], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @"");
-        insta::assert_snapshot!(fault("secret\n"), @"");
-        insta::assert_snapshot!(fault("{\"text\": \"secret\"}\n"), @"");
-        insta::assert_snapshot!(fault("\n"), @"");
-        insta::assert_snapshot!(fault(&GOOD.replace("\"l\"", "\"other\"")), @"");
+        insta::assert_snapshot!(fault(&line("\"r\"", "{}")), @r#"FILE, line 2: has no quality of "s"; --skip-incomplete leaves such rows out"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @r#"FILE, line 2: quality.s[0]: is not JSON (column 34; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @r#"FILE, line 2: quality.s: quality must be numbers: {"MODEL": [q, ...]}; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @r#"FILE, line 2: quality.s[0]: is not JSON (column 38; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [], \"l\": [1]}")), @"FILE, line 2: quality.s: must have at least one number; leave the model out if it has none");
+        insta::assert_snapshot!(fault(&line("\" \"", "{\"s\": [1], \"l\": [1]}")), @"FILE, line 2: query: must not be empty");
+        insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @r#"FILE, line 2: query: must be a string; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault("secret\n"), @r#"FILE, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault("{\"text\": \"secret\"}\n"), @r#"FILE, line 1: missing field `query`; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault("\n"), @"FILE has no rows: it must have query data, JSON, one object a line");
+        insta::assert_snapshot!(fault(&GOOD.replace("\"l\"", "\"other\"")), @r#"FILE has no quality of "l" in any row; its models are m, other, s"#);
         let apart = "{\"query\": \"a\", \"quality\": {\"s\": 1}}\n{\"query\": \"b\", \"quality\": {\"l\": 1}}\n";
-        insta::assert_snapshot!(read(apart, Incomplete::Skip).unwrap_err(), @"");
+        insta::assert_snapshot!(read(apart, Incomplete::Skip).unwrap_err(), @r#"no row of FILE has both "s" and "l""#);
     }
 
     #[test]
     fn a_line_that_is_no_query_but_a_whole_file_is_refused_unread() {
         let lines = format!("{GOOD}\n{{\"query\": \"{}\"}}", "x".repeat(10 << 20));
-        insta::assert_snapshot!(fault(&lines), @"");
+        insta::assert_snapshot!(fault(&lines), @"FILE, line 2: is longer than 4 MiB: one query must stand on a line");
     }
 }
