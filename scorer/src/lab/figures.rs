@@ -4,8 +4,6 @@
 //! walk, so that a bootstrap draw, which gives every query a weight, costs no sorting. Queries with equal scores cannot be
 //! told apart by a threshold: within such a tie figures are interpolated, which is the mean over all its orders.
 
-use serde::Serialize;
-
 /// RouteLLM's number of quantiles between thresholds.
 const CUTS: usize = 10;
 /// The cost advantages at which the drop is reported, as shares.
@@ -47,7 +45,7 @@ struct Step {
 
 /// A router's figures on some queries. `None` where one is not defined: APGR and CPT where the large model is not better
 /// on average, drops where its mean quality is zero.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Figures {
     /// Average performance gap recovered, from RouteLLM: the area under the recovered part of the gap between the models
     /// over the share of calls to the large model; 0.5 is random, more is better.
@@ -200,17 +198,21 @@ impl Figures {
     /// What a random order gives on average: known without drawing one.
     pub fn random(small: f64, large: f64) -> Self {
         let better = large > small;
-        let drop = |share: f64| (large != 0.0).then(|| share * (large - small) / large.abs());
         Self {
             apgr: better.then_some(0.5),
             cpt50: better.then_some(50.0),
             cpt80: better.then_some(80.0),
-            drop_at: SHARES.map(drop),
+            drop_at: SHARES.map(|share| Self::random_drop(share, small, large)),
         }
     }
 
-    /// The figures one after the other, as [`Self::from_array`] takes them.
-    pub(crate) fn to_array(self) -> [Option<f64>; 3 + SHARES.len()] {
+    /// The drop that a random order gives on average.
+    pub(crate) fn random_drop(share: f64, small: f64, large: f64) -> Option<f64> {
+        (large != 0.0).then(|| share * (large - small) / large.abs())
+    }
+
+    #[cfg(test)]
+    fn to_array(self) -> [Option<f64>; 3 + SHARES.len()] {
         let [ten, twenty, forty] = self.drop_at;
         [self.apgr, self.cpt50, self.cpt80, ten, twenty, forty]
     }
