@@ -147,6 +147,14 @@ pub(crate) fn draw(n: usize, rng: &mut fastrand::Rng) -> Vec<u32> {
     weights
 }
 
+/// `sample` of `n` positions at random, each at most once, and the others.
+pub(crate) fn draw_without_replacement(n: usize, sample: usize, rng: &mut fastrand::Rng) -> (Vec<usize>, Vec<usize>) {
+    let mut rows: Vec<usize> = (0..n).collect();
+    rng.shuffle(&mut rows);
+    let rest = rows.split_off(sample.min(n));
+    (rows, rest)
+}
+
 fn shares() -> impl Iterator<Item = f64> {
     (0..=CURVE).map(|step| f64::from(step) / f64::from(CURVE))
 }

@@ -1,5 +1,6 @@
 //! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
 
+pub mod calibrate;
 pub mod evaluate;
 pub mod figures;
 pub mod label;
