@@ -1,6 +1,10 @@
 //! The command line: arguments in, exit code out.
 
 mod args;
+mod calibrate;
+mod evaluate;
+mod graded;
+mod queries;
 mod score;
 mod serve;
 
@@ -33,6 +37,8 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Score(score::Args),
+    Calibrate(calibrate::Args),
+    Evaluate(evaluate::Args),
 }
 
 /// A command that did not end well.
@@ -56,15 +62,25 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Score(args) => score::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough, as `head` does.
+        Err(Failure::Failed(error)) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => Cli::command().error(ErrorKind::ValueValidation, message).exit(),
         Err(Failure::Failed(error)) => {
             eprintln!("error: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let json = error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+    kind.or(json) == Some(io::ErrorKind::BrokenPipe)
 }
 
 /// An error and its causes, in one line (more only where an error has more).

@@ -1,0 +1,399 @@
+//! `hybrid-llm calibrate`: from a sample of traffic to the table behind a route's dial.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Failure,
+    args::{LogFormat, LogLevel, RuntimeArgs},
+    graded,
+    queries::{self, Format},
+};
+use crate::{
+    lab::{
+        calibrate::{self, Choice, Kept},
+        evaluate,
+        figures::Outcomes,
+        query_data::Pair,
+    },
+    router::Router,
+};
+
+/// A smaller sample says little.
+const SMALL_SAMPLE: usize = 200;
+
+/// Map a router's scores to shares and quality drops on a sample of your traffic, and write the table into router.json
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  hybrid-llm calibrate --router routers/mine --data graded.jsonl --small llama-8b --large gpt-4.1 --quality-drop 0.01\n  \
+                  hybrid-llm calibrate --router routers/mine --queries prompts.txt --small-share 0.4\n\n\
+                  A route's dial small_share or quality_drop is compared with the table. The drop that it uses is an upper bound with \
+                  95 % confidence: on traffic like the sample, a dial's promise is broken for at most one sample in twenty. The paper's \
+                  point rule, shown beside it, takes the luckiest threshold and breaks its promise about every second time."
+)]
+pub(super) struct Args {
+    /// The router's folder; its router.json is rewritten
+    #[arg(long, value_name = "DIR")]
+    router: PathBuf,
+
+    /// Query data with both models' qualities: JSON, one object a line, {"query", "quality": {"MODEL": [q, ...]}}
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "queries", help_heading = "Data")]
+    data: Vec<PathBuf>,
+
+    /// Queries alone, for a table of shares without quality: text, one a line, or JSON lines with the key "query"
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "quality_drops", "resplits"], help_heading = "Data")]
+    queries: Option<PathBuf>,
+
+    /// The small model, by its name in the data [default: the one in router.json]
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    small: Option<String>,
+
+    /// The large model, by its name in the data [default: the one in router.json]
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    large: Option<String>,
+
+    /// Leave rows out that lack one of the two models, instead of refusing the file
+    #[arg(long, help_heading = "Data")]
+    skip_incomplete: bool,
+
+    /// How many of the queries are used, drawn at random; 0 uses all
+    #[arg(long, value_name = "N", default_value = "500", help_heading = "Data")]
+    sample: usize,
+
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value = "1", help_heading = "Data")]
+    seed: u64,
+
+    /// Show the threshold for this share of queries at the small model; repeat it for several
+    #[arg(long = "small-share", value_name = "SHARE", value_parser = share)]
+    small_shares: Vec<f64>,
+
+    /// Show the thresholds for at most this quality drop, such as 0.01; repeat it for several
+    #[arg(long = "quality-drop", value_name = "DROP", value_parser = drop)]
+    quality_drops: Vec<f64>,
+
+    /// Check the promises of --quality-drop: so many times, draw a sample of --sample queries, choose thresholds on it, and
+    /// measure on the other queries. Writes nothing
+    #[arg(long, value_name = "N", requires = "quality_drops")]
+    resplits: Option<usize>,
+
+    /// Write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok();
+    value.filter(|value| (0.0..=1.0).contains(value)).ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+fn drop(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok();
+    let fits = value.filter(|value| (0.0..=1.0).contains(value));
+    fits.ok_or_else(|| "must be a number from 0 to 1: 0.01 is one per cent of the large model's quality".to_owned())
+}
+
+/// The queries to calibrate on.
+struct Traffic {
+    texts: Vec<String>,
+    /// `None`: the queries come without quality.
+    outcomes: Option<Outcomes>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log(LogFormat::Text, LogLevel::Warn);
+    let router = Router::open(&args.router)?;
+    let manifest = router.manifest();
+    let pair = Pair {
+        small: args.small.clone().unwrap_or_else(|| manifest.small.clone()),
+        large: args.large.clone().unwrap_or_else(|| manifest.large.clone()),
+    };
+    let mut traffic = read(args, &pair)?;
+    let all = traffic.texts.len();
+    if args.resplits.is_none() {
+        traffic.draw(args.sample, args.seed);
+    }
+    let runtime = args.runtime.load()?;
+    let texts: Vec<&str> = traffic.texts.iter().map(String::as_str).collect();
+    let scores = graded::score(&router, &runtime, &args.runtime, &texts, graded::row)?;
+    if let (Some(resplits), Some(outcomes)) = (args.resplits, &traffic.outcomes) {
+        return check(args, resplits, &scores, outcomes);
+    }
+    let outcomes = traffic.outcomes.as_ref();
+    let table = calibrate::table(&scores, outcomes);
+    let report = Report::new(args, &scores, outcomes, &table, all);
+    if !args.dry_run {
+        let on = json!({"queries": scores.len(), "of": all, "seed": args.seed, "small": pair.small, "large": pair.large,
+            "quality": outcomes.is_some()});
+        let entries = [
+            ("calibration", serde_json::to_value(&table)?),
+            ("reference_histogram", serde_json::to_value(calibrate::histogram(&scores))?),
+            ("calibrated_on", on),
+        ];
+        rewrite(&args.router.join("router.json"), entries)?;
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        report.write(&mut out)?;
+        if !args.dry_run {
+            writeln!(out, "wrote {} rows into {}", table.len(), args.router.join("router.json").display())?;
+        }
+    }
+    Ok(())
+}
+
+fn read(args: &Args, pair: &Pair) -> Result<Traffic, Failure> {
+    if let Some(file) = &args.queries {
+        let (_, queries) = queries::open(file, Format::Auto)?;
+        let texts = queries.into_iter().map(|query| query.text).collect();
+        return Ok(Traffic { texts, outcomes: None });
+    }
+    let data = graded::read(&args.data, pair, args.skip_incomplete)?;
+    let outcomes = graded::outcomes(&data.rows);
+    Ok(Traffic { texts: data.rows.into_iter().map(|row| row.query).collect(), outcomes: Some(outcomes) })
+}
+
+impl Traffic {
+    /// Keeps `sample` queries, drawn at random; all where there are no more, or `sample` is zero.
+    fn draw(&mut self, sample: usize, seed: u64) {
+        if sample == 0 || sample >= self.texts.len() {
+            return;
+        }
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (chosen, _) = evaluate::draw_without_replacement(self.texts.len(), sample, &mut rng);
+        self.outcomes = self.outcomes.take().map(|outcomes| calibrate::pick(&[], &outcomes, &chosen).1);
+        let mut texts: Vec<Option<String>> = self.texts.drain(..).map(Some).collect();
+        self.texts = chosen.iter().filter_map(|row| texts.get_mut(*row)?.take()).collect();
+    }
+}
+
+/// Puts entries into a JSON file, keeping all others, by way of a new file beside it.
+fn rewrite(path: &Path, entries: [(&str, Value); 3]) -> Result<(), Failure> {
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    if let Some(manifest) = manifest.as_object_mut() {
+        manifest.extend(entries.map(|(key, value)| (key.to_owned(), value)));
+    }
+    let new = path.with_extension("json.new");
+    let mut text = serde_json::to_string_pretty(&manifest)?;
+    text.push('\n');
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(|error| {
+        // What is left of a failed write is of no use to anyone.
+        let _ = std::fs::remove_file(&new);
+        format!("cannot write {}: {error}", path.display())
+    })?;
+    Ok(())
+}
+
+/// A threshold and what it does, in JSON.
+#[derive(Debug, Serialize)]
+struct ChoiceJson {
+    threshold: Option<f64>,
+    small_share: f64,
+    small_share_low: f64,
+    small_share_high: f64,
+    quality_drop: Option<f64>,
+    quality_drop_upper95: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShareJson {
+    asked: f64,
+    choice: ChoiceJson,
+}
+
+#[derive(Debug, Serialize)]
+struct DropJson {
+    asked: f64,
+    /// The paper's rule.
+    point: ChoiceJson,
+    /// What a route's dial does.
+    bound: ChoiceJson,
+}
+
+/// What the command found.
+#[derive(Debug, Serialize)]
+struct Report {
+    queries: usize,
+    of: usize,
+    /// The smallest drop that this sample can promise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least_drop: Option<f64>,
+    small_shares: Vec<ShareJson>,
+    quality_drops: Vec<DropJson>,
+    warnings: Vec<String>,
+}
+
+impl Report {
+    fn new(args: &Args, scores: &[f64], outcomes: Option<&Outcomes>, table: &[crate::router::Row], all: usize) -> Self {
+        let n = scores.len();
+        let shown = |choice: Choice| {
+            let (low, high) = calibrate::share_interval(choice.small_share, n);
+            ChoiceJson {
+                threshold: choice.threshold,
+                small_share: choice.small_share,
+                small_share_low: low,
+                small_share_high: high,
+                quality_drop: choice.quality_drop,
+                quality_drop_upper95: choice.quality_drop_upper95,
+            }
+        };
+        let share = |asked: &f64| ShareJson { asked: *asked, choice: shown(calibrate::for_small_share(table, *asked)) };
+        let drop = |asked: &f64| {
+            Some(DropJson {
+                asked: *asked,
+                point: shown(calibrate::point_rule(scores, outcomes?, *asked)),
+                bound: shown(calibrate::for_quality_drop(table, *asked)),
+            })
+        };
+        let least_drop = outcomes.and_then(calibrate::least_drop);
+        let mut warnings = Vec::new();
+        if n < SMALL_SAMPLE {
+            warnings.push(format!("{n} queries are few: take 500 or more, drawn at random from your traffic"));
+        }
+        if let Some(outcomes) = outcomes {
+            warnings.extend(quality_warnings(args, outcomes, least_drop, n));
+        }
+        Self {
+            queries: n,
+            of: all,
+            least_drop,
+            small_shares: args.small_shares.iter().map(share).collect(),
+            quality_drops: args.quality_drops.iter().filter_map(drop).collect(),
+            warnings,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "calibrated on {} of {} queries", self.queries, self.of)?;
+        for ShareJson { asked, choice } in &self.small_shares {
+            writeln!(out, "small share {asked}: {}", choice.line())?;
+        }
+        for DropJson { asked, point, bound } in &self.quality_drops {
+            writeln!(out, "quality drop {asked}, the paper's point rule:      {}", point.line())?;
+            writeln!(out, "quality drop {asked}, bound with 95 % confidence: {}", bound.line())?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "note: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ChoiceJson {
+    fn line(&self) -> String {
+        let Some(threshold) = self.threshold else {
+            return "no threshold; everything goes to the large model".to_owned();
+        };
+        let per_cent = |value: f64| format!("{:.1} %", value * 100.0);
+        let mut line = format!(
+            "threshold {threshold:.6}, small share {} ({} to {})",
+            per_cent(self.small_share),
+            per_cent(self.small_share_low),
+            per_cent(self.small_share_high)
+        );
+        if let (Some(drop), Some(upper)) = (self.quality_drop, self.quality_drop_upper95) {
+            line.push_str(&format!(", drop {:.2} %, at most {:.2} %", drop * 100.0, upper * 100.0));
+        }
+        line
+    }
+}
+
+fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, n: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(least) = least else {
+        return vec![
+            "the large model's mean quality is zero, so that drops are not defined: the table has shares only"
+                .to_owned(),
+        ];
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    if mean(&outcomes.small) >= mean(&outcomes.large) {
+        let text =
+            "on these queries the small model is as good as the large one on average; is --small really the small one?";
+        warnings.push(text.to_owned());
+    }
+    for asked in args.quality_drops.iter().filter(|asked| **asked < least) {
+        // The least drop falls about as fast as the sample grows.
+        let enough = if *asked > 0.0 { (least / asked * n as f64 * 1.1).ceil() } else { f64::INFINITY };
+        warnings.push(if enough.is_finite() {
+            format!(
+                "{n} queries cannot promise a drop of {asked}, only {least:.4} or more: it takes at least {enough:.0}"
+            )
+        } else {
+            format!("no sample can promise that nothing is lost: the least drop here is {least:.4}")
+        });
+    }
+    warnings
+}
+
+/// How a rule kept a promise, in JSON.
+#[derive(Debug, Serialize)]
+struct KeptJson {
+    broken: f64,
+    mean_drop: f64,
+    mean_share: f64,
+    nothing: f64,
+}
+
+impl From<Kept> for KeptJson {
+    fn from(Kept { broken, mean_drop, mean_share, nothing }: Kept) -> Self {
+        Self { broken, mean_drop, mean_share, nothing }
+    }
+}
+
+fn check(args: &Args, resplits: usize, scores: &[f64], outcomes: &Outcomes) -> Result<(), Failure> {
+    let sample = if args.sample == 0 { scores.len() / 2 } else { args.sample };
+    if scores.len() < 2 * sample {
+        let found = scores.len();
+        let problem = format!(
+            "--resplits needs at least twice --sample queries, to measure on the rest: {found} are too few for {sample}"
+        );
+        return Err(Failure::Usage(problem));
+    }
+    let mut found = Vec::new();
+    for asked in &args.quality_drops {
+        let bar = graded::progress(resplits, "resplits");
+        let (point, bound) = calibrate::resplit(scores, outcomes, (sample, resplits), *asked, args.seed, || bar.inc(1));
+        bar.finish_and_clear();
+        found.push((asked, KeptJson::from(point), KeptJson::from(bound)));
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        let entry = |(asked, point, bound)| json!({"asked": asked, "point": point, "bound": bound});
+        let found: Vec<_> = found.into_iter().map(entry).collect();
+        let report = json!({"queries": scores.len(), "sample": sample, "resplits": resplits, "quality_drops": found});
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    writeln!(out, "{resplits} times: {sample} of {} queries to choose on, the others to measure on", scores.len())?;
+    for (asked, point, bound) in found {
+        for (rule, kept) in [("the paper's point rule", point), ("bound with 95 % confidence", bound)] {
+            writeln!(
+                out,
+                "quality drop {asked}, {rule}: broken in {:.1} %; mean drop {:.2} %, mean small share {:.1} %, nothing to small in {:.1} %",
+                kept.broken * 100.0,
+                kept.mean_drop * 100.0,
+                kept.mean_share * 100.0,
+                kept.nothing * 100.0
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Files of queries: text, one a line, or JSON lines.
+
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Auto,
+    Text,
+    Jsonl,
+}
+
+/// A line of a JSONL file.
+#[derive(Debug, Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    query: Cow<'a, str>,
+}
+
+/// A query and where it came from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    /// Counted from 1, in the input.
+    pub(super) line: usize,
+    /// The query.
+    pub(super) text: String,
+}
+
+/// Input that cannot be scored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InputError {
+    #[error("cannot read {file}")]
+    Read { file: String, source: io::Error },
+    #[error(
+        "{file}, line {line}: must be a JSON object with the key \"query\", a string (column {column}); --format text takes lines as they are"
+    )]
+    Line { file: String, line: usize, column: usize },
+    #[error("{file} has no queries")]
+    Empty { file: String },
+}
+
+/// The input's name for messages, and its queries; `-` is standard input.
+pub(super) fn open(path: &Path, format: Format) -> Result<(String, Vec<Query>), InputError> {
+    let (file, read) = if path.as_os_str() == "-" {
+        let file = "standard input".to_owned();
+        let read = read(io::stdin().lock(), &file, format);
+        (file, read)
+    } else {
+        let file = path.display().to_string();
+        let opened = File::open(path).map_err(|source| InputError::Read { file: file.clone(), source })?;
+        let read = read(BufReader::new(opened), &file, format);
+        (file, read)
+    };
+    Ok((file, read?))
+}
+
+/// The queries of an input; blank lines are skipped.
+fn read(input: impl BufRead, file: &str, format: Format) -> Result<Vec<Query>, InputError> {
+    let mut queries = Vec::new();
+    let mut jsonl = (format != Format::Auto).then_some(format == Format::Jsonl);
+    for (index, text) in input.lines().enumerate() {
+        let text = text.map_err(|source| InputError::Read { file: file.to_owned(), source })?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let line = index + 1;
+        let parsed = serde_json::from_str::<Line<'_>>(&text);
+        let text = match (*jsonl.get_or_insert(parsed.is_ok()), parsed) {
+            (false, _) => text,
+            (true, Ok(Line { query })) => query.into_owned(),
+            // serde_json's own message may quote the line.
+            (true, Err(error)) => {
+                return Err(InputError::Line { file: file.to_owned(), line, column: error.column() });
+            }
+        };
+        queries.push(Query { line, text });
+    }
+    if queries.is_empty() {
+        let file = file.to_owned();
+        return Err(InputError::Empty { file });
+    }
+    Ok(queries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &str, format: Format) -> Result<Vec<(usize, String)>, String> {
+        let queries = read(input.as_bytes(), "FILE", format).map_err(|error| error.to_string())?;
+        Ok(queries.into_iter().map(|query| (query.line, query.text)).collect())
+    }
+
+    #[test]
+    fn the_first_line_decides_what_the_file_is() {
+        let jsonl = "{\"id\": 1, \"query\": \"a \\\"b\\\"\"}\n\n{\"query\": \"c\"}\n";
+        assert_eq!(lines(jsonl, Format::Auto).unwrap(), [(1, "a \"b\"".to_owned()), (3, "c".to_owned())]);
+        assert_eq!(lines(jsonl, Format::Text).unwrap().len(), 2);
+        let text = "what is {\"query\": 1}?\n{\"query\": \"text after text\"}\n";
+        assert_eq!(lines(text, Format::Auto).unwrap()[1].1, "{\"query\": \"text after text\"}");
+    }
+
+    #[test]
+    fn faults_name_file_and_line_and_never_quote() {
+        let fault = |input, format| lines(input, format).unwrap_err();
+        insta::assert_snapshot!(fault("{\"query\": \"a\"}\n{\"query\": 1}\n", Format::Auto), @r#"FILE, line 2: must be a JSON object with the key "query", a string (column 11); --format text takes lines as they are"#);
+        insta::assert_snapshot!(fault("secret\n", Format::Jsonl), @r#"FILE, line 1: must be a JSON object with the key "query", a string (column 1); --format text takes lines as they are"#);
+        insta::assert_snapshot!(fault("\n \n", Format::Auto), @"FILE has no queries");
+    }
+}
