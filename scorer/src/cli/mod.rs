@@ -4,6 +4,7 @@ mod args;
 mod calibrate;
 mod evaluate;
 mod graded;
+mod label;
 mod queries;
 mod score;
 mod serve;
@@ -37,6 +38,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Score(score::Args),
+    Label(label::Args),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
 }
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Score(args) => score::run(&args),
+        Command::Label(args) => label::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
     };

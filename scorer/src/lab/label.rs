@@ -162,8 +162,33 @@ fn two_qualities(rows: &[PairRow]) -> bool {
     true
 }
 
+impl Same {
+    /// For the user.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::OneSample => {
+                "each model has one response a query, so prob is the same as det here: collect more, --samples 10"
+            }
+            Self::TwoQualities => {
+                "there are only two qualities (right or wrong), so trans is the same as prob here: it needs graded quality"
+            }
+            Self::NoSpread => "no relaxation spreads the labels more than none, so trans is the same as prob here",
+        }
+    }
+}
+
+/// Labels moved into `[0, 1]`, where they are not in it: a gap by (1 + gap ÷ largest absolute gap) ÷ 2.
+pub fn in_unit(kind: Label, labels: &[f64]) -> Vec<f64> {
+    let largest = labels.iter().fold(0.0_f64, |largest, gap| largest.max(gap.abs()));
+    match kind {
+        Label::Gap if largest > 0.0 => labels.iter().map(|gap| (1.0 + gap / largest) / 2.0).collect(),
+        Label::Gap => vec![0.5; labels.len()],
+        Label::Det | Label::Prob | Label::Trans => labels.to_vec(),
+    }
+}
+
 impl Balance {
-    /// Of labels in `[0, 1]`; gaps are moved into it by (1 + gap ÷ largest) ÷ 2 before.
+    /// Of labels in `[0, 1]`; see [`in_unit`].
     pub fn of(labels: &[f64]) -> Self {
         let n = labels.len();
         let share = |count: usize| count as f64 / n.max(1) as f64;

@@ -85,7 +85,7 @@ impl Output {
 }
 
 /// Which label a router was trained on (the paper's three, and the expected gap).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
     /// Is one response of the small model at least as good as one of the large?

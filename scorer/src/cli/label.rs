@@ -1,0 +1,178 @@
+//! `hybrid-llm label`: the labels that a router would be trained on, and what they are worth.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{Failure, graded::DataArgs};
+use crate::{
+    lab::{
+        label::{self, Balance, Labelled, Same, Spread},
+        query_data::{Pair, PairData},
+    },
+    router::Label,
+};
+
+/// Make training labels from graded responses, and show how well they part the queries
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  hybrid-llm label --kind trans --data graded.jsonl --small llama-8b --large gpt-4.1\n  \
+                  hybrid-llm label --kind prob --data graded.jsonl --small s --large l --out labels.jsonl\n\n\
+                  Kinds, with H(x) the small model's quality less the large one's:\n  \
+                  det    1 where the small model's first response is at least as good as the large one's, else 0\n  \
+                  prob   Pr[H(x) >= 0], over all pairs of responses\n  \
+                  trans  Pr[H(x) >= -t*], with the t* that spreads the labels most\n  \
+                  gap    E[H(x)], in the quality's own unit"
+)]
+pub(super) struct Args {
+    /// What is learnt
+    #[arg(long, value_enum)]
+    kind: Label,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// The small model, by its name in the data
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    small: String,
+
+    /// The large model, by its name in the data
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    large: String,
+
+    /// Write the labels: JSON, one object a line, {"id", "source", "query", "label"}
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of `--out`.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    source: &'a str,
+    query: &'a str,
+    label: f64,
+}
+
+/// What the command found.
+#[derive(Debug, Serialize)]
+struct Report {
+    kind: Label,
+    n: usize,
+    relaxation: Option<f64>,
+    /// Of the labels; gaps are moved into `[0, 1]` for it.
+    balance: Balance,
+    /// For trans: of the labels before relaxing, which are prob's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Balance>,
+    /// For trans: t against the mean absolute pairwise difference of the labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    curve: Vec<Spread>,
+    /// Why the kind is the same as another here, if it is.
+    same: Option<Same>,
+    notes: Vec<String>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let pair = Pair { small: args.small.clone(), large: args.large.clone() };
+    let data = args.data.read(&pair)?;
+    let labelled = label::labels(&data.rows, args.kind);
+    let report = Report::new(args.kind, &data, &labelled);
+    if let Some(out) = &args.out {
+        write_labels(out, &data, &labelled).map_err(|error| format!("cannot write {}: {error}", out.display()))?;
+    }
+    let mut stdout = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut stdout, &report)?;
+        writeln!(stdout)?;
+    } else {
+        report.write(&mut stdout)?;
+    }
+    Ok(())
+}
+
+/// Writes beside the target first, so that a failure leaves nothing half-written.
+fn write_labels(path: &Path, data: &PairData, labelled: &Labelled) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let write = || {
+        let mut out = BufWriter::new(File::create(&new)?);
+        for (row, label) in data.rows.iter().zip(&labelled.labels) {
+            let line = Line { id: &row.id, source: &row.source, query: &row.query, label: *label };
+            serde_json::to_writer(&mut out, &line)?;
+            writeln!(out)?;
+        }
+        out.into_inner()?.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().inspect_err(|_| {
+        // What is left of a failed write is of no use to anyone.
+        let _ = std::fs::remove_file(&new);
+    })
+}
+
+impl Report {
+    fn new(kind: Label, data: &PairData, labelled: &Labelled) -> Self {
+        let balance = Balance::of(&label::in_unit(kind, &labelled.labels));
+        let before = (kind == Label::Trans).then(|| Balance::of(&label::labels(&data.rows, Label::Prob).labels));
+        let same = label::same(&data.rows, kind, labelled);
+        let mut notes = Vec::new();
+        notes.extend(same.map(|same| same.explain().to_owned()));
+        if balance.one_sided() {
+            let share = 100.0 * balance.zeros.max(balance.ones);
+            let which = if balance.zeros > balance.ones {
+                "0: the small model hardly ever keeps up"
+            } else {
+                "1: the small model nearly always keeps up"
+            };
+            let mend =
+                if kind == Label::Trans { "try another pair of models" } else { "--kind trans may spread the labels" };
+            notes.push(format!("{share:.0} % of the labels are {which}; there is little to learn from: {mend}"));
+        }
+        Self {
+            kind,
+            n: data.rows.len(),
+            relaxation: labelled.relaxation,
+            balance,
+            before,
+            curve: labelled.curve.clone(),
+            same,
+            notes,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{} labels", self.n)?;
+        if let Some(before) = &self.before {
+            writeln!(out, "before relaxing (prob): {}", line(before))?;
+        }
+        writeln!(out, "labels: {}", line(&self.balance))?;
+        if let Some(t) = self.relaxation {
+            writeln!(out, "t* = {t}")?;
+            writeln!(out, "t        mean absolute pairwise difference")?;
+            for spread in &self.curve {
+                let best = if spread.t == t { "  <- t*" } else { "" };
+                writeln!(out, "{:<8.4} {:.4}{best}", spread.t, spread.difference)?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(out, "note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn line(balance: &Balance) -> String {
+    let Balance { mean, zeros, ones, .. } = balance;
+    format!("mean {mean:.3}, {:.1} % are 0, {:.1} % are 1", zeros * 100.0, ones * 100.0)
+}
