@@ -1,35 +1,11 @@
 //! The binary's arguments, exit codes and errors, as far as no ONNX Runtime is needed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test is a panic")]
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+mod support;
 
-/// What a run of the program gave.
-struct Outcome {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
+use std::path::Path;
 
-/// Runs the program without the caller's environment, which could set its options.
-fn run(args: &[&str], stdin: &str) -> Outcome {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hybrid-llm"));
-    command.args(args).env_clear();
-    command.stdin(Stdio::piped());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // Fails where the program ends before it reads.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    Outcome {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use support::run;
 
 /// A router's folder in which only the model and the tokenizer are no real ones.
 fn router() -> tempfile::TempDir {
