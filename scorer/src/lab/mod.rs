@@ -5,3 +5,4 @@ pub mod evaluate;
 pub mod figures;
 pub mod label;
 pub mod query_data;
+pub mod report;

@@ -1,0 +1,162 @@
+//! The report: what `evaluate` measured, as one self-contained page; what goes in is here.
+//!
+//! Nothing is computed from queries here and nothing is read or written: plain figures in, text out.
+
+mod bins;
+mod label;
+
+pub use bins::{BINS, CalibrationBin, ScoreHistogram, calibration_curve};
+pub use label::{LabelReport, SpreadPoint, label_histogram};
+
+/// The small shares at which [`Ranking::drop_at`] has the quality drop.
+pub const DROP_SHARES: [f64; 3] = [0.1, 0.2, 0.4];
+
+/// A measured value with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// The value.
+    pub value: f64,
+    /// The interval's lower end.
+    pub low: f64,
+    /// The interval's upper end.
+    pub high: f64,
+}
+
+/// All that the page shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The page's title.
+    pub title: String,
+    /// The small model's name.
+    pub small: String,
+    /// The large model's name.
+    pub large: String,
+    /// What the models cost; `None`: the page shows costs relative to all-at-large = 100.
+    pub prices: Option<Prices>,
+    /// The sets of query data, in the order they are shown.
+    pub sets: Vec<SetReport>,
+}
+
+/// What the models of the pair cost. The page lets its reader change every number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    /// The small model's price.
+    pub small: Price,
+    /// The large model's price.
+    pub large: Price,
+    /// The mean length of a query with its context, in tokens.
+    pub input_tokens: f64,
+    /// The mean length of a response, in tokens.
+    pub output_tokens: f64,
+}
+
+/// A model's price, in USD per million tokens; never negative.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// Of what the model reads.
+    pub input: f64,
+    /// Of what the model writes.
+    pub output: f64,
+}
+
+/// One set of query data, with one or several routers side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetReport {
+    /// The set's name, such as its file's.
+    pub name: String,
+    /// The number of queries.
+    pub n: usize,
+    /// The mean quality of the small model's responses.
+    pub quality_small: Figure,
+    /// The mean quality of the large model's responses.
+    pub quality_large: Figure,
+    /// The routers, in the order they are shown; the first is the one the reading in words is about.
+    pub routers: Vec<RouterReport>,
+    /// What the routers are compared with; `None`: not asked for.
+    pub baselines: Option<Baselines>,
+}
+
+/// How queries were ranked, without a router.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baselines {
+    /// By chance.
+    pub random: Ranking,
+    /// Shortest first.
+    pub length: Ranking,
+    /// By the true gap of quality: the best that any router could do.
+    pub oracle: Ranking,
+}
+
+/// What one router did on one set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouterReport {
+    /// The router's name.
+    pub name: String,
+    /// Its figures and its error–cost curve.
+    pub ranking: Ranking,
+    /// Its scores, by outcome.
+    pub scores: ScoreHistogram,
+    /// Mean score against the observed share of queries whose small response is good enough, in bins of equal count by
+    /// ascending score; [`calibration_curve`] makes it.
+    pub calibration: Vec<CalibrationBin>,
+    /// What the router's calibration table promises at its thresholds, and what came of it here; empty without a table.
+    pub promises: Vec<Promise>,
+    /// What an operator can choose from: ascending small shares, such as 0 % to 100 % by 5 %.
+    pub operating_points: Vec<OperatingPoint>,
+}
+
+/// The figures of one way to rank queries. `None`: not defined on this set (the models' mean qualities are equal, or the
+/// large model's is 0).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking {
+    /// Average performance gap recovered: 0.5 is random, higher is better.
+    pub apgr: Option<Figure>,
+    /// The share of calls to the large model that recovers 50 % of the gap, in [0, 1]; lower is better.
+    pub cpt50: Option<Figure>,
+    /// The share of calls to the large model that recovers 80 % of the gap, in [0, 1]; lower is better.
+    pub cpt80: Option<Figure>,
+    /// The quality drop at each of [`DROP_SHARES`], as a fraction.
+    pub drop_at: [Option<Figure>; 3],
+    /// The error–cost curve, by ascending small share. A long curve is thinned for the page.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// A point of an error–cost curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// The cost advantage: the share of queries sent to small, in [0, 1].
+    pub small_share: f64,
+    /// The quality drop, as a fraction; negative where routing is better than all at large. A drop that is not finite is
+    /// not drawn.
+    pub quality_drop: f64,
+    /// The drop's 95 % interval, where it is known.
+    pub band: Option<(f64, f64)>,
+}
+
+/// A row of the router's calibration table beside what was measured on this set at the same threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    /// Queries that score at least this much go to small.
+    pub threshold: f64,
+    /// The share of queries that the table says go to small.
+    pub promised_share: f64,
+    /// The drop on the calibration queries, as a fraction.
+    pub promised_drop: Option<f64>,
+    /// The table's upper bound of the drop (95 % confidence), as a fraction.
+    pub promised_upper: Option<f64>,
+    /// The share of this set's queries that went to small.
+    pub measured_share: f64,
+    /// The drop measured on this set.
+    pub measured_drop: Option<Figure>,
+}
+
+/// What routing does at one small share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OperatingPoint {
+    /// The share of queries sent to small, in [0, 1].
+    pub small_share: f64,
+    /// The threshold that gives this share on this set; `None`: none does (no query goes to small).
+    pub threshold: Option<f64>,
+    /// The quality drop, as a fraction.
+    pub quality_drop: Option<Figure>,
+}
