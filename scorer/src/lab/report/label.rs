@@ -1,6 +1,6 @@
 //! The label report: how the relaxation t* was chosen, and what it does to the labels.
 
-use super::BINS;
+use super::{BINS, charts::tick, format};
 
 /// All that the label page and its plain-text form show.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,4 +43,49 @@ pub fn label_histogram(labels: impl IntoIterator<Item = f64>) -> [u64; BINS] {
         }
     }
     counts
+}
+
+impl LabelReport {
+    /// The point at t*, or else the nearest.
+    pub(super) fn chosen_point(&self) -> Option<SpreadPoint> {
+        let far = |point: &SpreadPoint| (point.t - self.chosen).abs();
+        self.curve.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)))
+    }
+
+    /// What the curve says, in a paragraph.
+    pub(super) fn reading(&self) -> String {
+        let mut text = format!("{}.", format::queries(self.n));
+        let highest = self.curve.iter().map(|point| point.mean_difference).fold(f64::NEG_INFINITY, f64::max);
+        let (Some(first), Some(chosen)) = (self.curve.first(), self.chosen_point()) else {
+            return text + " No t was tried, so there is no curve.";
+        };
+        if highest <= 0.0 {
+            text.push_str(" All queries have the same label at every t, so there is nothing to learn from them.");
+        } else if self.binary {
+            text.push_str(
+                " Every quality is 0 or 1, so a label is the same for all t below 1 and relaxing changes nothing: r_trans equals r_prob.",
+            );
+        } else if self.chosen == 0.0 {
+            text.push_str(
+                " No relaxation spreads the labels further than none does: t* = 0, and r_trans equals r_prob.",
+            );
+        } else {
+            text.push_str(&format!(
+                " Two labels differ by {} on average at t = {}, and by {} at t* = {}, the most of all t tried.",
+                format::number(first.mean_difference, 3),
+                tick(first.t),
+                format::number(chosen.mean_difference, 3),
+                tick(chosen.t),
+            ));
+        }
+        text
+    }
+
+    /// No more than `most` points of the curve, evenly, the chosen one among them.
+    pub(super) fn points(&self, most: usize) -> Vec<SpreadPoint> {
+        let step = self.curve.len().div_ceil(most.max(1)).max(1);
+        let chosen = self.chosen_point();
+        let rows = self.curve.iter().zip(0_usize..);
+        rows.filter(|(point, index)| index % step == 0 || chosen == Some(**point)).map(|(point, _)| *point).collect()
+    }
 }

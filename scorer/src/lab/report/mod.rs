@@ -1,12 +1,24 @@
-//! The report: what `evaluate` measured, as one self-contained page; what goes in is here.
+//! Reports: what `evaluate` and `label` measured, as self-contained pages; what goes into the first is here.
 //!
 //! Nothing is computed from queries here and nothing is read or written: plain figures in, text out.
 
 mod bins;
+mod charts;
+mod cost;
+mod format;
 mod label;
+mod label_page;
+mod page;
+mod plot;
+mod tables;
+mod text_plot;
+mod words;
 
 pub use bins::{BINS, CalibrationBin, ScoreHistogram, calibration_curve};
 pub use label::{LabelReport, SpreadPoint, label_histogram};
+pub use label_page::label_page;
+pub use page::page;
+pub use text_plot::label_text;
 
 /// The small shares at which [`Ranking::drop_at`] has the quality drop.
 pub const DROP_SHARES: [f64; 3] = [0.1, 0.2, 0.4];

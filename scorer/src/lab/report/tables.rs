@@ -1,0 +1,135 @@
+//! The tables of figures.
+
+use maud::{Markup, html};
+
+use super::{
+    CalibrationBin, DROP_SHARES, Figure, Promise, Ranking, SetReport,
+    format::{UNDEFINED, interval, number, percent, percent_interval, whole_percent},
+    words::Outcome,
+};
+
+/// The most rows of the promises' table: a calibration table can have a row for every score.
+const MAX_PROMISES: usize = 21;
+
+/// A table in a box of its own, which scrolls sideways where the page is narrow.
+pub(super) fn scrolling(label: &str, table: &Markup) -> Markup {
+    html! { div.scroll role="region" aria-label=(label) tabindex="0" { (table) } }
+}
+
+/// A value with its interval below it.
+pub(super) fn cell(figure: Option<Figure>, value: fn(f64) -> String, range: fn(Figure) -> String) -> Markup {
+    match figure.filter(|figure| figure.value.is_finite()) {
+        Some(figure) => html! { (value(figure.value)) " " span.interval { "(" (range(figure)) ")" } },
+        None => html! { (UNDEFINED) },
+    }
+}
+
+fn thousandths(value: f64) -> String {
+    number(value, 3)
+}
+
+/// The figures of a set: a row for each router and each baseline.
+pub(super) fn figures(set: &SetReport) -> Markup {
+    let routers = set.routers.iter().map(|router| (router.name.as_str(), &router.ranking));
+    let baselines = set.baselines.iter().flat_map(|baselines| {
+        [("random", &baselines.random), ("query length", &baselines.length), ("oracle", &baselines.oracle)]
+    });
+    let rows: Vec<(&str, &Ranking)> = routers.chain(baselines).collect();
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "Ranked by" }
+                    th scope="col" { "APGR" }
+                    th scope="col" { "CPT50" }
+                    th scope="col" { "CPT80" }
+                    @for share in DROP_SHARES { th scope="col" { "Drop at " (whole_percent(share)) } }
+                }
+            }
+            tbody {
+                @for (name, ranking) in rows {
+                    tr {
+                        th scope="row" { (name) }
+                        td { (cell(ranking.apgr, thousandths, |figure| interval(figure, thousandths))) }
+                        td { (cell(ranking.cpt50, percent, percent_interval)) }
+                        td { (cell(ranking.cpt80, percent, percent_interval)) }
+                        @for drop in ranking.drop_at { td { (cell(drop, percent, percent_interval)) } }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        div {
+            (scrolling("Figures", &table))
+            p.note {
+                "APGR: average performance gap recovered; 1 is all of it, chance recovers about half. CPT50, CPT80: the share of \
+                 calls to the large model that recovers 50 or 80 % of the gap; lower is better. Drop: at so much cost advantage. \
+                 In brackets: 95 % intervals."
+            }
+        }
+    }
+}
+
+/// The bins of a calibration curve.
+pub(super) fn calibration(bins: &[CalibrationBin]) -> Markup {
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "Mean score" }
+                    th scope="col" { "Good enough" }
+                    th scope="col" { "Queries" }
+                }
+            }
+            tbody {
+                @for bin in bins {
+                    tr {
+                        th scope="row" { (number(bin.predicted, 3)) }
+                        td { (cell(Some(bin.observed), percent, percent_interval)) }
+                        td { (bin.n) }
+                    }
+                }
+            }
+        }
+    };
+    scrolling("Calibration curve", &table)
+}
+
+/// What was promised at each threshold, and what was measured.
+pub(super) fn promises(promises: &[Promise]) -> Markup {
+    let step = promises.len().div_ceil(MAX_PROMISES).max(1);
+    let optional = |value: Option<f64>| value.map_or(UNDEFINED.to_owned(), percent);
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "Threshold" }
+                    th scope="col" { "Small, promised" }
+                    th scope="col" { "Small, here" }
+                    th scope="col" { "Drop, calibrated" }
+                    th scope="col" { "Drop, at most" }
+                    th scope="col" { "Drop, here" }
+                    th scope="col" { "Promise" }
+                }
+            }
+            tbody {
+                @for promise in promises.iter().step_by(step) {
+                    tr {
+                        th scope="row" { (number(promise.threshold, 3)) }
+                        td { (percent(promise.promised_share)) }
+                        td { (percent(promise.measured_share)) }
+                        td { (optional(promise.promised_drop)) }
+                        td { (optional(promise.promised_upper)) }
+                        td { (cell(promise.measured_drop, percent, percent_interval)) }
+                        td { (Outcome::of(promise).name()) }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        (scrolling("Promise and measurement", &table))
+        @if step > 1 { p.note { "One row in " (step) " of the calibration table’s " (promises.len()) "." } }
+    }
+}

@@ -1,0 +1,222 @@
+//! The figures in plain words.
+
+use super::{
+    CalibrationBin, DROP_SHARES, Figure, Promise, RouterReport, ScoreHistogram, SetReport,
+    format::{self, interval, number, percent, percent_interval, quality, whole_percent},
+};
+
+/// The place in [`DROP_SHARES`] that the reading is about.
+const READ_AT: usize = 1;
+/// Below this, the reading says that intervals are wide because queries are few.
+const FEW: usize = 100;
+
+/// What a set says, in a paragraph.
+pub(super) fn reading(set: &SetReport, small: &str, large: &str) -> String {
+    let mut text = format!(
+        "{}: the mean quality of {small} is {} ({}), of {large} {} ({}).",
+        format::queries(set.n),
+        quality(set.quality_small.value),
+        interval(set.quality_small, quality),
+        quality(set.quality_large.value),
+        interval(set.quality_large, quality),
+    );
+    let (mean_small, mean_large) = (set.quality_small.value, set.quality_large.value);
+    if mean_large == 0.0 {
+        text.push_str(
+            " The large model’s mean quality is 0, and the quality drop is measured relative to it, so no drop is defined \
+             on this set. Shift the scale of quality, so that the worst possible response has 0.",
+        );
+    } else if mean_small == mean_large {
+        text.push_str(
+            " Both are the same, so there is no gap for a router to recover, and APGR and CPT are not defined on this set.",
+        );
+    } else if mean_small > mean_large {
+        text.push_str(" The small model is better here on average: without a router, all queries could go to it.");
+    }
+    text.push_str(&at_share(set));
+    if set.n < FEW {
+        text.push_str(" The queries are few, so every interval is wide.");
+    }
+    text
+}
+
+/// What the routers lose at one share, beside chance and the best possible order.
+fn at_share(set: &SetReport) -> String {
+    let at = |drops: &[Option<Figure>; 3]| drops.get(READ_AT).copied().flatten().filter(|drop| drop.value.is_finite());
+    let baselines = set.baselines.as_ref();
+    let random = baselines.and_then(|baselines| at(&baselines.random.drop_at));
+    let oracle = baselines.and_then(|baselines| at(&baselines.oracle.drop_at));
+    let routers = set.routers.iter().filter_map(|router| Some((router, at(&router.ranking.drop_at)?)));
+    let mut parts: Vec<_> = routers.map(|(router, drop)| at_share_of(router, drop, random)).collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    if let Some(random) = random {
+        parts.push(format!("a random split {} ({})", loss(random.value), percent_interval(random)));
+    }
+    if let Some(oracle) = oracle {
+        parts.push(format!("the best possible order {}", loss(oracle.value)));
+    }
+    let share = DROP_SHARES.get(READ_AT).copied().unwrap_or_default();
+    format!(" With {} of the queries at the small model, {}.", whole_percent(share), parts.join("; "))
+}
+
+fn at_share_of(router: &RouterReport, drop: Figure, random: Option<Figure>) -> String {
+    let against_chance = match random {
+        Some(random) if drop.high < random.low => ", better than chance",
+        Some(random) if drop.low > random.high => ", worse than chance",
+        Some(_) => ", an interval that overlaps with that of chance",
+        None => "",
+    };
+    format!("{} {} of the quality ({}){against_chance}", router.name, loss(drop.value), percent_interval(drop))
+}
+
+/// A drop as a loss or, where it is negative, as a gain.
+fn loss(drop: f64) -> String {
+    if drop < 0.0 { format!("gains {}", percent(-drop)) } else { format!("loses {}", percent(drop)) }
+}
+
+/// How well a histogram's outcomes are told apart.
+pub(super) fn separation(scores: &ScoreHistogram) -> String {
+    let Some(share) = concordance(scores) else {
+        return "All queries have the same outcome, so there is nothing to tell apart.".to_owned();
+    };
+    let verdict = match share {
+        share if share >= 0.8 => "well separated",
+        share if share >= 0.65 => "partly separated",
+        share if share >= 0.55 => "hardly separated",
+        _ => "not separated",
+    };
+    format!(
+        "The outcomes are {verdict}: of two queries, one of each outcome, the one whose small response is good enough has the \
+         higher score in about {} of cases (chance: 50\u{a0}%).",
+        whole_percent(share)
+    )
+}
+
+/// The share of pairs, one query of each outcome, in which the good one scores higher, ties by half: the area under the ROC
+/// curve, from the histogram's bins. `None`: there are no such pairs.
+fn concordance(scores: &ScoreHistogram) -> Option<f64> {
+    let (good, poor) = (scores.good.iter().sum::<u64>() as f64, scores.poor.iter().sum::<u64>() as f64);
+    let mut poor_below = 0.0;
+    let mut wins = 0.0;
+    for (good, poor) in scores.good.iter().zip(&scores.poor) {
+        wins += *good as f64 * (poor_below + *poor as f64 / 2.0);
+        poor_below += *poor as f64;
+    }
+    (good * poor > 0.0).then(|| wins / (good * poor))
+}
+
+/// How far scores are from what came true.
+pub(super) fn calibration(bins: &[CalibrationBin]) -> String {
+    let total: usize = bins.iter().map(|bin| bin.n).sum();
+    let off: f64 = bins.iter().map(|bin| bin.n as f64 * (bin.predicted - bin.observed.value).abs()).sum();
+    let inside = |bin: &&CalibrationBin| (bin.observed.low..=bin.observed.high).contains(&bin.predicted);
+    format!(
+        "On average a score is {} percentage points from the share that came true; in {} of {} bins the score lies within the \
+         interval.",
+        number(off / total.max(1) as f64 * 100.0, 1),
+        bins.iter().filter(inside).count(),
+        bins.len()
+    )
+}
+
+/// What became of a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The measured drop is not above the promised bound.
+    Kept,
+    /// It is above, but its interval reaches down to the bound: chance may explain it.
+    Exceeded,
+    /// Its whole interval is above.
+    Broken,
+    /// There was no promise, or the drop is not defined.
+    Unknown,
+}
+
+impl Outcome {
+    /// Of one row of a calibration table. The bound is the promise; without one it is the drop itself.
+    pub(super) fn of(promise: &Promise) -> Self {
+        let bound = promise.promised_upper.or(promise.promised_drop);
+        match (bound, promise.measured_drop) {
+            (Some(bound), Some(drop)) if bound.is_finite() && drop.value.is_finite() => match () {
+                () if drop.value <= bound => Self::Kept,
+                () if drop.low <= bound => Self::Exceeded,
+                () => Self::Broken,
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    /// In words.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Exceeded => "exceeded, within chance",
+            Self::Broken => "broken",
+            Self::Unknown => format::UNDEFINED,
+        }
+    }
+}
+
+/// How many promises were kept.
+pub(super) fn promises(promises: &[Promise]) -> String {
+    let count = |outcome| promises.iter().filter(|promise| Outcome::of(promise) == outcome).count();
+    let (kept, exceeded, broken) = (count(Outcome::Kept), count(Outcome::Exceeded), count(Outcome::Broken));
+    let all = kept + exceeded + broken;
+    if all == 0 {
+        return "No row of the calibration table can be compared with this set.".to_owned();
+    }
+    let exceeded = match exceeded {
+        0 => String::new(),
+        n => format!(", exceeded within chance at {n}"),
+    };
+    let broken = match broken {
+        0 => String::new(),
+        n => format!(", broken at {n}"),
+    };
+    format!("The promise is kept at {kept} of {all} thresholds{exceeded}{broken}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concordance_is_the_area_under_the_curve() {
+        let histogram = |rows: &[(f64, bool)]| rows.iter().copied().collect::<ScoreHistogram>();
+        let apart = histogram(&[(0.9, true), (0.8, true), (0.1, false)]);
+        assert_eq!(concordance(&apart), Some(1.0));
+        let tied = histogram(&[(0.5, true), (0.5, false)]);
+        assert_eq!(concordance(&tied), Some(0.5));
+        // Of the six pairs, good wins (0.9, 0.1), (0.9, 0.5), (0.3, 0.1) and (0.9, 0.7).
+        let mixed = histogram(&[(0.9, true), (0.3, true), (0.1, false), (0.5, false), (0.7, false)]);
+        assert_eq!(concordance(&mixed), Some(4.0 / 6.0));
+        assert_eq!(concordance(&histogram(&[(0.5, true)])), None);
+    }
+
+    #[test]
+    fn a_promise_is_kept_exceeded_or_broken() {
+        let promise = |upper: Option<f64>, drop: Option<(f64, f64)>| Promise {
+            threshold: 0.5,
+            promised_share: 0.2,
+            promised_drop: Some(0.01),
+            promised_upper: upper,
+            measured_share: 0.2,
+            measured_drop: drop.map(|(value, low)| Figure { value, low, high: 0.1 }),
+        };
+        let outcomes = [
+            (promise(Some(0.02), Some((0.02, 0.0))), Outcome::Kept),
+            (promise(Some(0.02), Some((0.03, 0.01))), Outcome::Exceeded),
+            (promise(Some(0.02), Some((0.05, 0.03))), Outcome::Broken),
+            (promise(None, Some((0.02, 0.0))), Outcome::Exceeded),
+            (promise(Some(0.02), None), Outcome::Unknown),
+            (promise(Some(0.02), Some((f64::NAN, 0.0))), Outcome::Unknown),
+        ];
+        for (promise, outcome) in &outcomes {
+            assert_eq!(Outcome::of(promise), *outcome, "{promise:?}");
+        }
+        let all: Vec<_> = outcomes.iter().map(|(promise, _)| *promise).collect();
+        insta::assert_snapshot!(promises(&all), @"The promise is kept at 1 of 4 thresholds, exceeded within chance at 2, broken at 1.");
+    }
+}
