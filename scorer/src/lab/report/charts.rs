@@ -13,7 +13,7 @@ pub(super) fn figure(caption: &str, plot: &Plot, entries: &[(Series, String)], b
         figure {
             figcaption { strong { (plot.title) } " " (caption) }
             (plot.svg())
-            (legend(entries))
+            @if !entries.is_empty() { (legend(entries)) }
             (below)
         }
     }

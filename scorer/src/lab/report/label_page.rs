@@ -32,7 +32,7 @@ pub fn label_page(report: &LabelReport) -> String {
                 (histogram(report, "before", "Labels before: r_prob.", &report.before, Series::Router(1)))
                 (histogram(report, "after", "Labels after: r_trans.", &report.after, Series::Router(0)))
             }
-            details { summary { "The numbers" } (table(report)) }
+            details open { summary { "The numbers" } (table(report)) }
         }
     };
     frame(&report.title, &body, None)
@@ -53,7 +53,7 @@ fn curve(report: &LabelReport) -> Markup {
             tick(report.chosen)
         ),
         x: Axis::around("t, in units of quality", points.iter().map(|point| point.0), tick),
-        y: Axis::around("mean abs. pairwise difference", heights, tick),
+        y: Axis::around("mean abs. pairwise difference", heights, tick).with_headroom(0.12),
         layers: vec![
             Layer::Mark(Series::Reference, report.chosen, format!("t* = {}", tick(report.chosen))),
             Layer::Line(Series::Router(0), points),

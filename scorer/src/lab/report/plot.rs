@@ -105,6 +105,18 @@ impl Axis {
         let middle = f64::midpoint(low, high);
         Self { name, range: middle - width * 0.52..middle + width * 0.52, format }
     }
+
+    /// The axis with more room above its highest value.
+    pub(super) fn with_headroom(self, part: f64) -> Self {
+        let Range { start, end } = self.range;
+        Self { range: start..end + (end - start) * part, ..self }
+    }
+
+    /// How a place on the axis reads; what is no distance from zero at this scale is zero.
+    fn tick(&self, value: f64) -> String {
+        let width = self.range.end - self.range.start;
+        (self.format)(if value.abs() < width * 1e-9 { 0.0 } else { value })
+    }
 }
 
 /// Whether a number can be put on an axis; those beyond are measured wrongly, not large.
@@ -171,7 +183,7 @@ impl Plot {
             .x_label_area_size(480)
             .y_label_area_size(640)
             .build_cartesian_2d(x.range.clone(), y.range.clone())?;
-        let (x_text, y_text) = (|value: &f64| (x.format)(*value), |value: &f64| (y.format)(*value));
+        let (x_text, y_text) = (|value: &f64| x.tick(*value), |value: &f64| y.tick(*value));
         let mut mesh = chart.configure_mesh();
         mesh.bold_line_style(GRID.stroke_width(8)).light_line_style(TRANSPARENT).axis_style(INK.stroke_width(12));
         mesh.label_style(font()).set_all_tick_mark_size(40).x_labels(7).y_labels(7);

@@ -52,10 +52,10 @@ fn at_share(set: &SetReport) -> String {
         return String::new();
     }
     if let Some(random) = random {
-        parts.push(format!("a random split {} ({})", loss(random.value), percent_interval(random)));
+        parts.push(format!("a random split {}", loss(random)));
     }
     if let Some(oracle) = oracle {
-        parts.push(format!("the best possible order {}", loss(oracle.value)));
+        parts.push(format!("the best possible order {}", loss(oracle)));
     }
     let share = DROP_SHARES.get(READ_AT).copied().unwrap_or_default();
     format!(" With {} of the queries at the small model, {}.", whole_percent(share), parts.join("; "))
@@ -68,12 +68,15 @@ fn at_share_of(router: &RouterReport, drop: Figure, random: Option<Figure>) -> S
         Some(_) => ", an interval that overlaps with that of chance",
         None => "",
     };
-    format!("{} {} of the quality ({}){against_chance}", router.name, loss(drop.value), percent_interval(drop))
+    format!("{} {}{against_chance}", router.name, loss(drop))
 }
 
-/// A drop as a loss or, where it is negative, as a gain.
-fn loss(drop: f64) -> String {
-    if drop < 0.0 { format!("gains {}", percent(-drop)) } else { format!("loses {}", percent(drop)) }
+/// A drop and its interval as a loss or, where it is negative, as a gain.
+fn loss(drop: Figure) -> String {
+    let Figure { value, low, high } = drop;
+    let (verb, figure) =
+        if value < 0.0 { ("gains", Figure { value: -value, low: -high, high: -low }) } else { ("loses", drop) };
+    format!("{verb} {} of the quality ({})", percent(figure.value), percent_interval(figure))
 }
 
 /// How well a histogram's outcomes are told apart.
@@ -193,6 +196,13 @@ mod tests {
         let mixed = histogram(&[(0.9, true), (0.3, true), (0.1, false), (0.5, false), (0.7, false)]);
         assert_eq!(concordance(&mixed), Some(4.0 / 6.0));
         assert_eq!(concordance(&histogram(&[(0.5, true)])), None);
+    }
+
+    #[test]
+    fn losses_and_gains_read_forwards() {
+        let read = |value, low, high| loss(Figure { value, low, high });
+        insta::assert_snapshot!(read(0.012, -0.006, 0.019), @"loses 1.2 % of the quality (−0.6 to 1.9)");
+        insta::assert_snapshot!(read(-0.012, -0.019, 0.006), @"gains 1.2 % of the quality (−0.6 to 1.9)");
     }
 
     #[test]
