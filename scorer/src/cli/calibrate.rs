@@ -189,15 +189,9 @@ fn rewrite(path: &Path, entries: [(&str, Value); 3]) -> Result<(), Failure> {
     if let Some(manifest) = manifest.as_object_mut() {
         manifest.extend(entries.map(|(key, value)| (key.to_owned(), value)));
     }
-    let new = path.with_extension("json.new");
     let mut text = serde_json::to_string_pretty(&manifest)?;
     text.push('\n');
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(|error| {
-        // What is left of a failed write is of no use to anyone.
-        let _ = std::fs::remove_file(&new);
-        format!("cannot write {}: {error}", path.display())
-    })?;
-    Ok(())
+    graded::write_whole(path, text.as_bytes())
 }
 
 /// A threshold and what it does, in JSON.

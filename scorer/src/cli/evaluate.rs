@@ -11,15 +11,20 @@ use serde::Serialize;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
+    evaluate_report,
     graded::{self, DataArgs},
 };
 use crate::{
     lab::{
         evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
         query_data::Pair,
+        report::{self, Price, Prices},
     },
     router::Router,
 };
+
+/// About how many characters a token has, for the cost of reading a query.
+const CHARS_PER_TOKEN: f64 = 4.0;
 
 /// Measure routers on graded queries: APGR, CPT and the quality drop, with 95 % intervals
 #[derive(Debug, clap::Args)]
@@ -58,12 +63,37 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
 
+    /// Write a page with error-cost curves, score histograms, the calibration curve and a table of costs
+    #[arg(long, value_name = "OUT.html", help_heading = "Report")]
+    report: Option<PathBuf>,
+
+    /// The small model's price, for the report: dollars per million input and output tokens, such as 0.05,0.08
+    #[arg(long, value_name = "IN,OUT", value_parser = price, requires_all = ["report", "large_price"], help_heading = "Report")]
+    small_price: Option<Price>,
+
+    /// The large model's price
+    #[arg(long, value_name = "IN,OUT", value_parser = price, requires_all = ["report", "small_price"], help_heading = "Report")]
+    large_price: Option<Price>,
+
+    /// The mean length of a response in tokens, for the report; queries are counted
+    #[arg(long, value_name = "N", default_value = "300", requires = "report", help_heading = "Report")]
+    output_tokens: u32,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
     runtime: RuntimeArgs,
+}
+
+fn price(text: &str) -> Result<Price, String> {
+    let parse = |text: &str| text.trim().parse().ok().filter(|price: &f64| *price >= 0.0 && price.is_finite());
+    let (input, output) = text.split_once(',').ok_or("must be two numbers: IN,OUT")?;
+    match (parse(input), parse(output)) {
+        (Some(input), Some(output)) => Ok(Price { input, output }),
+        _ => Err("must be two numbers, at least zero: IN,OUT, in dollars per million tokens".to_owned()),
+    }
 }
 
 /// Runs the command.
@@ -84,6 +114,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let bootstrap = Bootstrap { draws: args.draws as usize, seed: args.seed };
     let evaluation = evaluate::evaluate(&outcomes, &scores, &lengths, bootstrap, || bar.inc(1));
     bar.finish_and_clear();
+    if let Some(path) = &args.report {
+        let scored: Vec<(&Router, &[f64])> = routers.iter().zip(scores.iter().map(Vec::as_slice)).collect();
+        let shown = (args.baselines, args.prices(&lengths));
+        let report = evaluate_report::report(args.name(), &data, &outcomes, &evaluation, &scored, shown);
+        graded::write_whole(path, report::page(&report).as_bytes())?;
+    }
     let names: Vec<&str> = routers.iter().map(|router| router.manifest().name.as_str()).collect();
     let mut out = io::stdout().lock();
     if args.json {
@@ -93,6 +129,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         write!(out, "{}", text(&evaluation, &names, &pair, args.baselines))?;
     }
     Ok(())
+}
+
+impl Args {
+    /// What the data is called on the page.
+    fn name(&self) -> String {
+        let stem = |file: &PathBuf| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.data.data.iter().map(stem).collect::<Vec<_>>().join(" + ")
+    }
+
+    fn prices(&self, lengths: &[usize]) -> Option<Prices> {
+        let characters = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
+        Some(Prices {
+            small: self.small_price?,
+            large: self.large_price?,
+            input_tokens: (characters / CHARS_PER_TOKEN).ceil(),
+            output_tokens: f64::from(self.output_tokens),
+        })
+    }
 }
 
 /// The figures of a ranking under their names in JSON.

@@ -1,8 +1,9 @@
 //! Query data of a pair of models, as several commands take it: their arguments, and the scores of a router.
 
 use std::{
-    io::{self, IsTerminal as _},
-    path::PathBuf,
+    fs::File,
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -82,6 +83,24 @@ pub(super) fn score(
     let scores = offline::score_all(&mut models, &cut, || bar.inc(1));
     bar.finish_and_clear();
     scores.map_err(|(index, error)| format!("{}: {error}", place(index)).into())
+}
+
+/// Writes a file by way of a new one beside it, so that a failure leaves nothing half-written.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    Ok(write().map_err(|error: io::Error| {
+        // What is left of a failed write is of no use to anyone.
+        let _ = std::fs::remove_file(&new);
+        format!("cannot write {}: {error}", path.display())
+    })?)
 }
 
 /// Where a text stands among rows of query data.

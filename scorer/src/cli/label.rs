@@ -1,14 +1,16 @@
 //! `hybrid-llm label`: the labels that a router would be trained on, and what they are worth.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
 };
 
 use serde::Serialize;
 
-use super::{Failure, graded::DataArgs};
+use super::{
+    Failure,
+    graded::{self, DataArgs},
+};
 use crate::{
     lab::{
         label::{self, Balance, Labelled, Same, Spread},
@@ -88,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let labelled = label::labels(&data.rows, args.kind);
     let report = Report::new(args.kind, &data, &labelled);
     if let Some(out) = &args.out {
-        write_labels(out, &data, &labelled).map_err(|error| format!("cannot write {}: {error}", out.display()))?;
+        graded::write_whole(out, &lines(&data, &labelled)?)?;
     }
     let mut stdout = io::stdout().lock();
     if args.json {
@@ -100,25 +102,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes beside the target first, so that a failure leaves nothing half-written.
-fn write_labels(path: &Path, data: &PairData, labelled: &Labelled) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let write = || {
-        let mut out = BufWriter::new(File::create(&new)?);
-        for (row, label) in data.rows.iter().zip(&labelled.labels) {
-            let line = Line { id: &row.id, source: &row.source, query: &row.query, label: *label };
-            serde_json::to_writer(&mut out, &line)?;
-            writeln!(out)?;
-        }
-        out.into_inner()?.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    write().inspect_err(|_| {
-        // What is left of a failed write is of no use to anyone.
-        let _ = std::fs::remove_file(&new);
-    })
+/// One label a line.
+fn lines(data: &PairData, labelled: &Labelled) -> Result<Vec<u8>, serde_json::Error> {
+    let mut lines = Vec::new();
+    for (row, label) in data.rows.iter().zip(&labelled.labels) {
+        serde_json::to_writer(
+            &mut lines,
+            &Line { id: &row.id, source: &row.source, query: &row.query, label: *label },
+        )?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 impl Report {

@@ -3,6 +3,7 @@
 mod args;
 mod calibrate;
 mod evaluate;
+mod evaluate_report;
 mod graded;
 mod label;
 mod queries;
