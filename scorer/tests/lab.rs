@@ -67,6 +67,18 @@ fn the_search_for_t_is_shown() {
 }
 
 #[test]
+fn the_search_for_t_is_drawn() {
+    let (folder, file) = data(GRADED);
+    let page = folder.path().join("labels.html");
+    let outcome = label("trans", &file, &["--report", text(&page)]);
+    assert!(outcome.stdout.contains("← t*"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("queries, r_prob"), "{}", outcome.stdout);
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<svg") && !html.contains("<link") && !html.contains("src="), "self-contained");
+    assert_eq!(label("prob", &file, &["--report", text(&page)]).code, 2);
+}
+
+#[test]
 fn kinds_that_cannot_differ_are_told() {
     let (_folder, file) = data(
         "{\"query\": \"q\", \"quality\": {\"s\": 0, \"l\": 1}}\n{\"query\": \"r\", \"quality\": {\"s\": 1, \"l\": 1}}\n",

@@ -15,9 +15,13 @@ use crate::{
     lab::{
         label::{self, Balance, Labelled, Same, Spread},
         query_data::{Pair, PairData},
+        report::{self, LabelReport, SpreadPoint},
     },
     router::Label,
 };
+
+/// Columns of the terminal that the picture of the search may take.
+const WIDTH: usize = 100;
 
 /// Make training labels from graded responses, and show how well they part the queries
 #[derive(Debug, clap::Args)]
@@ -49,6 +53,10 @@ pub(super) struct Args {
     /// Write the labels: JSON, one object a line, {"id", "source", "query", "label"}
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Write a page with the search for t* and the labels before and after, for --kind trans
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long)]
@@ -85,6 +93,9 @@ struct Report {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if args.report.is_some() && args.kind != Label::Trans {
+        return Err(Failure::Usage("--report shows the search for t*: it needs --kind trans".to_owned()));
+    }
     let pair = Pair { small: args.small.clone(), large: args.large.clone() };
     let data = args.data.read(&pair)?;
     let labelled = label::labels(&data.rows, args.kind);
@@ -92,14 +103,38 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(out) = &args.out {
         graded::write_whole(out, &lines(&data, &labelled)?)?;
     }
+    let search = search(&data, &labelled);
+    if let (Some(path), Some(search)) = (&args.report, &search) {
+        graded::write_whole(path, report::label_page(search).as_bytes())?;
+    }
     let mut stdout = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut stdout, &report)?;
         writeln!(stdout)?;
     } else {
-        report.write(&mut stdout)?;
+        report.write(&mut stdout, search.as_ref())?;
     }
     Ok(())
+}
+
+/// What the search for t* saw and did, for a picture; only for trans.
+fn search(data: &PairData, labelled: &Labelled) -> Option<LabelReport> {
+    let before = label::labels(&data.rows, Label::Prob).labels;
+    Some(LabelReport {
+        title: format!("{} → {}: relaxed labels", data.pair.small, data.pair.large),
+        small: data.pair.small.clone(),
+        large: data.pair.large.clone(),
+        n: data.rows.len(),
+        binary: label::same(&data.rows, Label::Trans, labelled) == Some(Same::TwoQualities),
+        chosen: labelled.relaxation?,
+        curve: labelled
+            .curve
+            .iter()
+            .map(|spread| SpreadPoint { t: spread.t, mean_difference: spread.difference })
+            .collect(),
+        before: report::label_histogram(before),
+        after: report::label_histogram(labelled.labels.iter().copied()),
+    })
 }
 
 /// One label a line.
@@ -145,19 +180,14 @@ impl Report {
         }
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut impl Write, search: Option<&LabelReport>) -> io::Result<()> {
         writeln!(out, "{} labels", self.n)?;
         if let Some(before) = &self.before {
             writeln!(out, "before relaxing (prob): {}", line(before))?;
         }
         writeln!(out, "labels: {}", line(&self.balance))?;
-        if let Some(t) = self.relaxation {
-            writeln!(out, "t* = {t}")?;
-            writeln!(out, "t        mean absolute pairwise difference")?;
-            for spread in &self.curve {
-                let best = if spread.t == t { "  <- t*" } else { "" };
-                writeln!(out, "{:<8.4} {:.4}{best}", spread.t, spread.difference)?;
-            }
+        if let Some(search) = search {
+            writeln!(out, "\n{}", report::label_text(search, WIDTH))?;
         }
         for note in &self.notes {
             writeln!(out, "note: {note}")?;
