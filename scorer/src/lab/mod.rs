@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod evaluate;
 pub mod figures;
+pub mod graph;
 pub mod label;
 pub mod query_data;
 pub mod report;
