@@ -1,14 +1,60 @@
-//! Scoring many texts at once, for the commands that need no server.
+//! Working through many texts at once, for the commands that need no server.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use crate::model::{Model, ModelError};
+
+/// Does all the jobs, one thread a worker. A worker takes the next job when it has done one, so jobs may come from a file
+/// that is read as they are needed: no more of them are in memory than there are workers.
+///
+/// # Errors
+/// The first failure, of a job or of its coming; jobs that are left are not begun then.
+pub fn each<W: Send, J: Send, E: Send>(
+    workers: &mut [W],
+    jobs: impl Iterator<Item = Result<J, E>> + Send,
+    work: impl Fn(&mut W, J) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    /// What the workers share: `None` in place of the jobs when one has failed.
+    struct Queue<I, E> {
+        jobs: Option<I>,
+        failure: Option<E>,
+    }
+    impl<I, E> Queue<I, E> {
+        fn fail(&mut self, error: E) {
+            self.jobs = None;
+            self.failure.get_or_insert(error);
+        }
+    }
+    let queue = Mutex::new(Queue { jobs: Some(jobs), failure: None });
+    let (queue, work) = (&queue, &work);
+    let take = || {
+        let mut queue = lock(queue);
+        match queue.jobs.as_mut().and_then(Iterator::next) {
+            Some(Ok(job)) => Some(job),
+            Some(Err(error)) => {
+                queue.fail(error);
+                None
+            }
+            None => None,
+        }
+    };
+    thread::scope(|scope| {
+        for worker in workers {
+            scope.spawn(move || {
+                while let Some(job) = take() {
+                    if let Err(error) = work(worker, job) {
+                        lock(queue).fail(error);
+                    }
+                }
+            });
+        }
+    });
+    let failure = lock(queue).failure.take();
+    failure.map_or(Ok(()), Err)
+}
 
 /// Scores the texts on all the models at once, one thread a model and one text at a time, and gives the scores in the
 /// texts' order. Texts should be cut ([`crate::encode::cut`]). `done` is called from those threads after each text.
@@ -20,36 +66,20 @@ pub fn score_all<M: Model, T: AsRef<str> + Sync>(
     texts: &[T],
     done: impl Fn() + Sync,
 ) -> Result<Vec<f64>, (usize, ModelError)> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new((vec![0.0; texts.len()], None));
-    let (next, results, done) = (&next, &results, &done);
-    thread::scope(|scope| {
-        for model in models {
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(text) = texts.get(index) else { break };
-                    let score = score_one(model, text.as_ref());
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    match (score, results.0.get_mut(index)) {
-                        (Ok(score), Some(slot)) => *slot = score,
-                        (Ok(_), None) => {}
-                        (Err(error), _) => {
-                            results.1.get_or_insert((index, error));
-                            next.store(texts.len(), Ordering::Relaxed);
-                        }
-                    }
-                    drop(results);
-                    done();
-                }
-            });
+    let scores = Mutex::new(vec![0.0; texts.len()]);
+    each(models, texts.iter().enumerate().map(Ok), |model, (index, text)| {
+        let score = score_one(model, text.as_ref()).map_err(|error| (index, error))?;
+        if let Some(slot) = lock(&scores).get_mut(index) {
+            *slot = score;
         }
-    });
-    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-    match results.1.take() {
-        Some(failure) => Err(failure),
-        None => Ok(std::mem::take(&mut results.0)),
-    }
+        done();
+        Ok(())
+    })?;
+    Ok(scores.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn score_one(model: &mut impl Model, text: &str) -> Result<f64, ModelError> {
@@ -59,4 +89,37 @@ fn score_one(model: &mut impl Model, text: &str) -> Result<f64, ModelError> {
         .first()
         .copied()
         .ok_or_else(|| ModelError::Output { found: "no score".to_owned(), expected: "one".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn every_job_is_done_once() {
+        let sum = AtomicUsize::new(0);
+        let jobs = (1..=100).map(Ok::<usize, ()>);
+        let add = |_: &mut (), job| {
+            sum.fetch_add(job, Ordering::Relaxed);
+            Ok(())
+        };
+        each(&mut [(), (), ()], jobs, add).unwrap();
+        assert_eq!(sum.into_inner(), 5050);
+    }
+
+    #[test]
+    fn nothing_is_begun_after_a_failure() {
+        let begun = AtomicUsize::new(0);
+        let work = |_: &mut (), job| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if job == 3 { Err("job") } else { Ok(()) }
+        };
+        assert_eq!(each(&mut [()], (1..).map(Ok), work), Err("job"));
+        assert_eq!(begun.swap(0, Ordering::Relaxed), 3);
+        let jobs = [Ok(1), Err("source"), Ok(2)];
+        assert_eq!(each(&mut [()], jobs.into_iter(), work), Err("source"));
+        assert_eq!(begun.into_inner(), 1);
+    }
 }

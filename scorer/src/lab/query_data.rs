@@ -260,6 +260,19 @@ impl PairData {
     /// # Errors
     /// The first [`DataError`], in the file's order.
     pub fn read(file: &Path, pair: &Pair, incomplete: Incomplete) -> Result<Self, DataError> {
+        Self::read_each(file, pair, incomplete, |_| {})
+    }
+
+    /// The same, with a look at each row as it is read: `each` may take its texts, so that they are not kept.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_each(
+        file: &Path,
+        pair: &Pair,
+        incomplete: Incomplete,
+        mut each: impl FnMut(&mut PairRow),
+    ) -> Result<Self, DataError> {
         let mut data = Self { pair: pair.clone(), rows: Vec::new(), skipped: 0 };
         let mut known = BTreeSet::new();
         let mut first_incomplete = None;
@@ -272,7 +285,9 @@ impl PairData {
             }
             match (row.quality.remove(&pair.small), row.quality.remove(&pair.large)) {
                 (Some(small), Some(large)) => {
-                    data.rows.push(PairRow { id: row.id, source: row.source, query: row.query, small, large });
+                    let mut row = PairRow { id: row.id, source: row.source, query: row.query, small, large };
+                    each(&mut row);
+                    data.rows.push(row);
                 }
                 (small, _) => {
                     let missing = if small.is_none() { &pair.small } else { &pair.large };

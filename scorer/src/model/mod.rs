@@ -1,12 +1,17 @@
 //! What the engine asks of a model: token rows in, scores out.
 
+mod embedder;
 mod onnx;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod session;
 
 use crate::encode::EncodeError;
 
-pub use self::onnx::{LoadError, OnnxModel};
+pub use self::{
+    embedder::{Embedder, Embedding},
+    onnx::{LoadError, OnnxModel},
+};
 
 /// One session of a router's model, owned by one worker.
 ///

@@ -2,36 +2,25 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ort::{
-    session::{Session, SessionInputValue},
-    value::{Outlet, TensorElementType, TensorRef},
-};
+use ort::value::{Outlet, TensorElementType};
 
-use super::{Model, ModelError};
+use super::{
+    Model, ModelError,
+    session::{TokenSession, list},
+};
 use crate::{
     encode::{EncodeError, Encoder},
     router::{Output, Router},
     runtime::{Runtime, RuntimeError},
 };
 
-const INPUT_IDS: &str = "input_ids";
-const ATTENTION_MASK: &str = "attention_mask";
-const TOKEN_TYPE_IDS: &str = "token_type_ids";
 const LOGITS: &str = "logits";
 
-/// A session and the buffers it reads from, which are kept from batch to batch.
+/// A session that scores.
 #[derive(Debug)]
 pub struct OnnxModel {
-    encoder: Arc<Encoder>,
-    session: Session,
+    tokens: TokenSession,
     output: Output,
-    /// The position of the logits among the session's outputs.
-    logits: usize,
-    has_token_types: bool,
-    ids: Vec<i64>,
-    mask: Vec<i64>,
-    /// Always zeros: a query is one segment. Grows to the largest batch seen.
-    token_types: Vec<i64>,
 }
 
 /// A router's model that cannot be loaded.
@@ -78,18 +67,9 @@ impl OnnxModel {
                 .commit_from_file(&path)
                 .map_err(|error| LoadError::Session { path: path.clone(), reason: error.to_string() })?;
             let signature = |problem| LoadError::Signature { path: path.clone(), problem };
-            let has_token_types = check_inputs(session.inputs()).map_err(signature)?;
-            let logits = find_logits(session.outputs(), manifest.output).map_err(signature)?;
-            Ok(Self {
-                encoder: Arc::clone(&encoder),
-                session,
-                output: manifest.output,
-                logits,
-                has_token_types,
-                ids: Vec::new(),
-                mask: Vec::new(),
-                token_types: Vec::new(),
-            })
+            let find = |outputs: &[Outlet]| find_logits(outputs, manifest.output);
+            let tokens = TokenSession::new(Arc::clone(&encoder), session, find).map_err(signature)?;
+            Ok(Self { tokens, output: manifest.output })
         };
         (0..count).map(|_| load()).collect()
     }
@@ -97,76 +77,23 @@ impl OnnxModel {
 
 impl Model for OnnxModel {
     fn encode(&self, text: &str) -> Result<Vec<i64>, ModelError> {
-        Ok(self.encoder.encode(text)?)
+        Ok(self.tokens.encoder.encode(text)?)
     }
 
     fn score(&mut self, rows: &[&[i64]]) -> Result<Vec<f64>, ModelError> {
-        let length = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-        let shape = [rows.len(), length];
-        pad(rows, length, &mut self.ids, &mut self.mask);
-        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = vec![
-            (INPUT_IDS, TensorRef::from_array_view((shape, self.ids.as_slice()))?.into()),
-            (ATTENTION_MASK, TensorRef::from_array_view((shape, self.mask.as_slice()))?.into()),
-        ];
-        if self.has_token_types {
-            self.token_types.resize(self.ids.len(), 0);
-            inputs.push((TOKEN_TYPE_IDS, TensorRef::from_array_view((shape, self.token_types.as_slice()))?.into()));
-        }
-        let outputs = self.session.run(inputs)?;
-        let width = self.output.logits();
+        let output = self.output;
+        let width = output.logits();
         let bad = |found: String| ModelError::Output {
             found,
             expected: format!("a score from f32 [{}, {width}]", rows.len()),
         };
-        let logits = outputs.values().nth(self.logits).ok_or_else(|| bad("no such output".to_owned()))?;
-        let (_, logits) = logits.try_extract_tensor::<f32>()?;
-        if logits.len() != rows.len() * width {
-            return Err(bad(format!("{} logits", logits.len())));
-        }
-        let score = |logits: &[f32]| {
-            let score = self.output.score(logits);
-            score.ok_or_else(|| bad(format!("logits {logits:?}")))
-        };
-        logits.chunks_exact(width).map(score).collect()
-    }
-}
-
-/// Lays the rows out side by side, padded at the end; a masked token's id does not matter.
-fn pad(rows: &[&[i64]], length: usize, ids: &mut Vec<i64>, mask: &mut Vec<i64>) {
-    ids.clear();
-    mask.clear();
-    for (row, end) in rows.iter().zip((1..).map(|row: usize| row * length)) {
-        ids.extend_from_slice(row);
-        mask.resize(ids.len(), 1);
-        ids.resize(end, 0);
-        mask.resize(end, 0);
-    }
-}
-
-/// Checks the names, types and shapes of the inputs, and says whether token types are among them.
-fn check_inputs(inputs: &[Outlet]) -> Result<bool, String> {
-    let known = [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS];
-    let required = known.iter().take(2);
-    let has = |name: &str| inputs.iter().any(|input| input.name() == name);
-    let names_fit =
-        inputs.iter().all(|input| known.contains(&input.name())) && required.into_iter().all(|name| has(name));
-    if !names_fit {
-        return Err(format!(
-            "its inputs are {}, but must be input_ids, attention_mask and, if it has them, token_type_ids",
-            list(inputs)
-        ));
-    }
-    let fits = |input: &Outlet| {
-        input.dtype().tensor_type() == Some(TensorElementType::Int64)
-            && input.dtype().tensor_shape().is_some_and(|shape| shape.iter().as_slice() == [-1, -1])
-    };
-    match inputs.iter().find(|input| !fits(input)) {
-        None => Ok(has(TOKEN_TYPE_IDS)),
-        Some(input) => Err(format!(
-            "its input {} is {}, but must be int64 [batch, tokens], both free: export with dynamic axes",
-            input.name(),
-            input.dtype()
-        )),
+        let score = |logits: &[f32]| output.score(logits).ok_or_else(|| bad(format!("logits {logits:?}")));
+        self.tokens.run(rows, |_, logits| {
+            if logits.len() != rows.len() * width {
+                return Err(bad(format!("{} logits", logits.len())));
+            }
+            logits.chunks_exact(width).map(score).collect()
+        })
     }
 }
 
@@ -193,22 +120,4 @@ fn find_logits(outputs: &[Outlet], output: Output) -> Result<usize, String> {
         outlet.name(),
         outlet.dtype()
     ))
-}
-
-fn list(outlets: &[Outlet]) -> String {
-    let names: Vec<_> = outlets.iter().map(|outlet| format!("{}: {}", outlet.name(), outlet.dtype())).collect();
-    names.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_padded_at_the_end_and_masked() {
-        let (mut ids, mut mask) = (vec![9; 9], vec![9; 9]);
-        pad(&[&[1, 2, 3], &[4], &[5, 6]], 3, &mut ids, &mut mask);
-        assert_eq!(ids, [1, 2, 3, 4, 0, 0, 5, 6, 0]);
-        assert_eq!(mask, [1, 1, 1, 1, 0, 0, 1, 1, 0]);
-    }
 }
