@@ -9,6 +9,7 @@ mod label;
 mod queries;
 mod score;
 mod serve;
+mod train;
 
 use std::{
     error::Error,
@@ -42,6 +43,7 @@ enum Command {
     Label(label::Args),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
+    Train(train::Args),
 }
 
 /// A command that did not end well.
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Label(args) => label::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Train(args) => train::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

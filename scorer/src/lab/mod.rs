@@ -1,8 +1,11 @@
 //! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
 
 pub mod calibrate;
+pub mod corpus;
+pub mod encoder;
 pub mod evaluate;
 pub mod figures;
+pub mod folder;
 pub mod graph;
 pub mod head;
 pub mod label;
@@ -11,3 +14,4 @@ pub mod minimise;
 pub mod query_data;
 pub mod report;
 pub mod split;
+pub mod train;

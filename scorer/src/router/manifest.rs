@@ -130,7 +130,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
+    /// Checks what the types leave open.
+    ///
+    /// # Errors
+    /// [`ManifestError`] names the first key at fault.
+    pub fn check(&self) -> Result<(), ManifestError> {
         let fault = |key: &str, problem: String| Err(ManifestError { key: key.to_owned(), problem });
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.name.is_empty() || self.name.len() > MAX_NAME || !self.name.chars().all(plain) {

@@ -18,9 +18,9 @@ pub use self::{
     manifest::{Histogram, Label, Manifest, ManifestError, Output},
 };
 
-const MANIFEST: &str = "router.json";
-const MODEL: &str = "model.onnx";
-const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const MANIFEST: &str = "router.json";
+pub(crate) const MODEL: &str = "model.onnx";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// A router whose folder has been checked: the manifest is valid, the files are there and are the ones it names.
 #[derive(Debug, Clone)]
@@ -139,7 +139,7 @@ fn read_error(folder: &Path, file: &str, source: io::Error) -> RouterError {
 }
 
 /// The hex SHA-256 of what is left to read.
-fn sha256(mut file: File) -> io::Result<String> {
+pub(crate) fn sha256(mut file: File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -1,0 +1,365 @@
+//! `hybrid-llm train`: from graded responses to a router's folder.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{
+    Failure,
+    args::{LogFormat, LogLevel, RuntimeArgs},
+};
+use crate::{
+    encode,
+    lab::{
+        corpus::{Corpus, Side, Source, Text},
+        encoder::{Encoder, Wanted},
+        evaluate::Figure,
+        folder::Target,
+        head::{self, Setting, Tried},
+        query_data::{Incomplete, Pair},
+        train::{self, CHECKED, Task, Title, Trained, Validation},
+    },
+    router::{Label, Manifest},
+};
+
+/// Train a router: a linear head on a frozen encoder, from graded responses of both models
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Query data is JSON, one object a line: {\"id\", \"source\", \"query\", \"quality\": {\"MODEL\": [q, ...]}}, higher is better, one \
+number a response.\n\n\
+The encoder is any folder with model.onnx and tokenizer.json: a router of this project, an encoder whose output is \
+sentence_embedding, or a feature-extraction export whose output is last_hidden_state (its mean over the tokens is taken). It \
+is not changed: training takes as long as embedding every query once. The penalty of the head's weights, and whether the \
+query's length helps, are chosen by cross-validation on the rows that do not validate.\n\n\
+The folder appears when it is complete and its scores have been checked. Then: hybrid-llm calibrate.\n\n\
+Examples:\n  \
+hybrid-llm train --encoder routers/default --data graded.jsonl --small llama-3.1-8b --large gpt-4.1 --label prob --out routers/mine\n  \
+hybrid-llm train --encoder ./all-MiniLM-L6-v2 --data a.jsonl b.jsonl --small s --large l --label gap --out mine --also c.jsonl s2 l2")]
+pub(super) struct Args {
+    /// The folder with the encoder's model.onnx and tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    encoder: PathBuf,
+
+    /// Files of query data with the pair's qualities
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+
+    /// The small model, by its name in the data
+    #[arg(long, value_name = "MODEL")]
+    small: String,
+
+    /// The large model, by its name in the data
+    #[arg(long, value_name = "MODEL")]
+    large: String,
+
+    /// What the score is to predict
+    #[arg(long, value_enum)]
+    label: Label,
+
+    /// The router's folder, which must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Replace the router that is in the folder
+    #[arg(long)]
+    force: bool,
+
+    /// Learn from another pair too; it gets its own base rate while training. Can be given several times
+    #[arg(long, num_args = 3, value_names = ["FILE", "SMALL", "LARGE"], action = clap::ArgAction::Append)]
+    also: Vec<String>,
+
+    /// Judge the router on this file of query data, and learn from none of its queries [default: on a fifth of the queries,
+    /// by a hash of their text]
+    #[arg(long, value_name = "FILE")]
+    validation: Option<PathBuf>,
+
+    /// The router's name in requests [default: the name of its folder]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// The router's version [default: the beginning of its model's SHA-256]
+    #[arg(long)]
+    version: Option<String>,
+
+    /// The most tokens of a query that are read [default: that of the encoder's own router.json, else 256]
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+
+    /// The tensor of the encoder's graph with the embedding, [batch, dim] or [batch, tokens, dim]
+    /// [default: sentence_embedding, else last_hidden_state or token_embeddings]
+    #[arg(long, value_name = "TENSOR")]
+    embedding: Option<String>,
+
+    /// Leave out rows that lack one of the models, which are otherwise an error
+    #[arg(long)]
+    skip_incomplete: bool,
+
+    /// Splits the queries otherwise, and draws other intervals; equal seeds give equal routers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+}
+
+/// What was done, for people and as JSON.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    out: &'a PathBuf,
+    name: &'a str,
+    version: &'a str,
+    label: Label,
+    relaxation: Option<f64>,
+    rows: RowCounts,
+    encoder: EncoderReport<'a>,
+    embedding: Speed,
+    folds: &'a [Tried],
+    chosen: Chosen,
+    validation: &'a Validation,
+    learnt: bool,
+    checked: usize,
+    warnings: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct RowCounts {
+    train: usize,
+    validation: usize,
+    /// In the validation file too, so not learnt from.
+    left_out: usize,
+    /// Without one of the models.
+    skipped: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct EncoderReport<'a> {
+    name: &'a str,
+    dim: usize,
+    max_tokens: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Speed {
+    queries: usize,
+    seconds: f64,
+    per_second: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Chosen {
+    strength: f64,
+    length: bool,
+}
+
+/// Trains, writes, reports.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    super::log(LogFormat::Text, LogLevel::Warn);
+    if args.small == args.large {
+        return Err(Failure::Usage(format!("--small and --large are both {}: a pair has two models", args.small)));
+    }
+    let title = title(args);
+    title.check(args.max_tokens).map_err(|error| Failure::Usage(error.to_string()))?;
+    let target = Target::check(&args.out, args.force)?;
+    let (sources, validation) = sources(args);
+    let incomplete = if args.skip_incomplete { Incomplete::Skip } else { Incomplete::Refuse };
+    let corpus = Corpus::read(&sources, validation.as_ref(), incomplete, args.seed)?;
+    let task = Task::new(&corpus, args.label)?;
+    let mut warnings = task.warnings();
+    warnings.iter().for_each(|warning| warn(warning));
+
+    let runtime = args.runtime.load()?;
+    let wanted = Wanted { folder: &args.encoder, embedding: args.embedding.as_deref(), max_tokens: args.max_tokens };
+    let workers = args.runtime.workers().min(corpus.rows.len());
+    let mut encoder = Encoder::open(wanted, &runtime, workers, args.runtime.threads())?;
+    let (embeddings, checks, speed) = embed(&mut encoder, &corpus, &task)?;
+    let bar = progress("train", head::fits());
+    let trained = train::train(&task, &corpus, embeddings, encoder.dim, (workers, args.seed), || bar.inc(1));
+    bar.finish_and_clear();
+    for warning in after(&trained) {
+        warn(&warning);
+        warnings.push(warning);
+    }
+    let manifest = train::write(&target, &title, (&task, &corpus), &encoder, &trained, &checks, (&runtime, workers))?;
+    let report = report(args, &corpus, &task, &encoder, &trained, &manifest, speed, (checks.len(), &warnings));
+    let stdout = io::BufWriter::new(io::stdout().lock());
+    match print(stdout, args.json, &report) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn title(args: &Args) -> Title {
+    let folder = || args.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Title { name: args.name.clone().unwrap_or_else(folder), version: args.version.clone() }
+}
+
+/// What to train on, the router's own pair first, and what to validate on.
+fn sources(args: &Args) -> (Vec<Source>, Option<Source>) {
+    let own = |file: &PathBuf| {
+        let pair = Pair { small: args.small.clone(), large: args.large.clone() };
+        Source { file: file.clone(), pair }
+    };
+    let also = args.also.chunks_exact(3).filter_map(|also| match also {
+        [file, small, large] => {
+            Some(Source { file: file.into(), pair: Pair { small: small.clone(), large: large.clone() } })
+        }
+        _ => None,
+    });
+    (args.data.iter().map(own).chain(also).collect(), args.validation.as_ref().map(own))
+}
+
+/// The embeddings, some texts of validation rows to check the router with, and how fast it went.
+fn embed(
+    encoder: &mut Encoder,
+    corpus: &Corpus,
+    task: &Task,
+) -> Result<(crate::lab::encoder::Embeddings, Vec<Text>, Speed), Failure> {
+    let bar = progress("embed", corpus.rows.len());
+    let checks = Mutex::new(Vec::with_capacity(CHECKED));
+    let start = Instant::now();
+    let max_tokens = encoder.max_tokens;
+    let embeddings = encoder.embed(corpus, |mut text| {
+        bar.inc(1);
+        if task.validation.binary_search(&text.row).is_ok() {
+            let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+            if checks.len() < CHECKED {
+                text.query.truncate(encode::cut(&text.query, max_tokens).len());
+                checks.push(text);
+            }
+        }
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let queries = corpus.rows.len();
+    let speed = Speed { queries, seconds, per_second: queries as f64 / seconds };
+    Ok((embeddings?, checks.into_inner().unwrap_or_else(PoisonError::into_inner), speed))
+}
+
+/// What a user should know before the router is used.
+fn after(trained: &Trained) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Validation { bce, bce_constant, .. } = trained.validation;
+    if !trained.validation.learnt() {
+        warnings.push(format!(
+            "nothing was learnt: on the validation rows the router's cross-entropy is {bce:.4}, and that of giving every query \
+             the mean label {bce_constant:.4}. More or other data may help; this router routes no better than chance"
+        ));
+    }
+    if !trained.converged {
+        warnings.push("the search for the weights stopped short of the minimum: please report it".to_owned());
+    }
+    warnings
+}
+
+fn warn(warning: &str) {
+    eprintln!("warning: {warning}");
+}
+
+/// A bar on a terminal; else one that shows nothing.
+fn progress(what: &'static str, steps: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:5} {bar:40} {pos}/{len}, {per_sec}, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps as u64).with_style(style).with_message(what)
+}
+
+fn report<'a>(
+    args: &'a Args,
+    corpus: &Corpus,
+    task: &Task,
+    encoder: &'a Encoder,
+    trained: &'a Trained,
+    manifest: &'a Manifest,
+    embedding: Speed,
+    (checked, warnings): (usize, &'a [String]),
+) -> Report<'a> {
+    let Setting { strength, length } = trained.choice.setting;
+    Report {
+        out: &args.out,
+        name: &manifest.name,
+        version: &manifest.version,
+        label: manifest.label,
+        relaxation: manifest.relaxation,
+        rows: RowCounts {
+            train: task.train.len(),
+            validation: task.validation.len(),
+            left_out: corpus.side(Side::LeftOut).len(),
+            skipped: corpus.parts.iter().map(|part| part.skipped).sum(),
+        },
+        encoder: EncoderReport { name: &encoder.name, dim: encoder.dim, max_tokens: encoder.max_tokens },
+        embedding,
+        folds: &trained.choice.path,
+        chosen: Chosen { strength, length },
+        validation: &trained.validation,
+        learnt: trained.validation.learnt(),
+        checked,
+        warnings,
+    }
+}
+
+fn print(mut out: impl Write, json: bool, report: &Report<'_>) -> io::Result<()> {
+    if json {
+        serde_json::to_writer_pretty(&mut out, report)?;
+        writeln!(out)?;
+        return out.flush();
+    }
+    let RowCounts { train, validation, left_out, skipped } = report.rows;
+    write!(out, "rows      {train} to learn from, {validation} to validate on")?;
+    for (count, why) in [(left_out, "in both, left out"), (skipped, "without both models, left out")] {
+        if count > 0 {
+            write!(out, ", {count} {why}")?;
+        }
+    }
+    let EncoderReport { name, dim, max_tokens } = report.encoder;
+    writeln!(out, "\nencoder   {name}: {dim} numbers a query, of {max_tokens} tokens at most")?;
+    let Speed { queries, seconds, per_second } = report.embedding;
+    writeln!(out, "embedded  {queries} queries in {seconds:.1} s, {per_second:.1} a second")?;
+    if let Some(relaxation) = report.relaxation {
+        writeln!(out, "label     trans with t* = {relaxation}")?;
+    }
+    writeln!(out, "\nChosen by cross-validation on the rows to learn from:\n\nstrength  length     BCE    AUC")?;
+    for tried in report.folds {
+        let length = if tried.length { "yes" } else { "no" };
+        let chosen = tried.strength == report.chosen.strength && tried.length == report.chosen.length;
+        let mark = if chosen { "  <- chosen" } else { "" };
+        let auc = number(tried.auc);
+        writeln!(out, "{:>8}  {length:>6}  {:.4}  {auc}{mark}", tried.strength, tried.bce)?;
+    }
+    print_validation(&mut out, report.validation)?;
+    let Report { name, version, checked, .. } = report;
+    let folder = report.out.display();
+    writeln!(out, "\n{folder}: router {name}, version {version}; {checked} of its scores checked against the head's")?;
+    writeln!(out, "Next: hybrid-llm calibrate --router {folder}")?;
+    out.flush()
+}
+
+fn print_validation(out: &mut impl Write, validation: &Validation) -> io::Result<()> {
+    let Validation { n, bce, bce_constant, auc, apgr, apgr_length, .. } = *validation;
+    writeln!(out, "\nOn the {n} validation rows:\n")?;
+    writeln!(out, "BCE   {bce:.4}, against {bce_constant:.4} of giving every query the mean label")?;
+    writeln!(out, "AUC   {}, against 0.500 at random", number(auc))?;
+    writeln!(out, "APGR  {}, against {} by length, 0.500 at random", figure(apgr), figure(apgr_length))
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn figure(figure: Option<Figure>) -> String {
+    match figure {
+        Some(Figure { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
+        None => "- (the large model is no better here)".to_owned(),
+    }
+}

@@ -1,0 +1,449 @@
+//! Training a router: labels, a head on a frozen encoder, how it does on rows kept back, and the folder it ships in.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    calibrate::histogram,
+    corpus::{Corpus, Side, Text},
+    encoder::{Embeddings, Encoder},
+    evaluate::{Bootstrap, Figure, evaluate},
+    figures::Outcomes,
+    folder::{Target, TargetError},
+    graph::LinearHead,
+    head::{self, Choice, Examples, Head},
+    label::{self, Same},
+    measure::{auc, bce, sigmoid},
+    query_data::{Pair, PairRow},
+};
+use crate::{
+    encode,
+    model::{LoadError, OnnxModel},
+    offline,
+    router::{
+        Calibration, Label, MANIFEST, MODEL, Manifest, ManifestError, Output, Router, RouterError, TOKENIZER, sha256,
+    },
+    runtime::Runtime,
+};
+
+/// Fewer rows to learn from than this cannot be cut into folds that mean anything.
+pub const FEWEST: usize = 20;
+/// Fewer rows than this on one side of the label teach little.
+const SCARCE: usize = 50;
+/// Draws of a validation figure's interval.
+const DRAWS: usize = 500;
+/// How many queries a written router is checked on, and how far a score may be from the head's.
+pub const CHECKED: usize = 200;
+const TOLERANCE: f64 = 1e-5;
+
+/// What the rows of a corpus teach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Which kind of label.
+    pub kind: Label,
+    /// One a row, in `[0, 1]`; for [`Label::Gap`] (1 + E[H(x)] ÷ the pair's largest gap) ÷ 2.
+    pub labels: Vec<f64>,
+    /// t*, for [`Label::Trans`].
+    pub relaxation: Option<f64>,
+    /// Why the kind is no other than the one before it on these rows, if so.
+    pub same: Option<Same>,
+    /// The rows to learn from.
+    pub train: Vec<usize>,
+    /// The rows to judge on, of the router's own pair.
+    pub validation: Vec<usize>,
+}
+
+/// Rows that nothing can be learnt from.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// There are too few.
+    #[error(
+        "{found} rows to learn from (validation apart) are too few: {FEWEST} are the least, some hundreds begin to help"
+    )]
+    Few {
+        /// How many.
+        found: usize,
+    },
+    /// There is nothing to judge on.
+    #[error("no row is left to validate on: give more data, or a file with --validation")]
+    NoValidation,
+    /// All labels are the same.
+    #[error(
+        "every label is {label}: there is nothing to learn. Another --label may differ (trans relaxes the comparison, gap grades it); else collect data on which the models differ"
+    )]
+    Alike {
+        /// The label.
+        label: f64,
+    },
+}
+
+/// A trained head and what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The head.
+    pub head: Head,
+    /// Its setting, and what it was chosen from.
+    pub choice: Choice,
+    /// Whether the search for its weights reached the minimum.
+    pub converged: bool,
+    /// How it does on the rows kept back.
+    pub validation: Validation,
+    /// Its scores of those rows, in [`Task::validation`]'s order.
+    pub scores: Vec<f64>,
+}
+
+/// How a router does on rows that it was not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validation {
+    /// How many rows.
+    pub n: usize,
+    /// Mean binary cross-entropy of its scores, in nats.
+    pub bce: f64,
+    /// The same of a router that gives every query the mean label of the training rows.
+    pub bce_constant: f64,
+    /// See [`auc`].
+    pub auc: Option<f64>,
+    /// The mean quality with every query at the small model.
+    pub quality_small: f64,
+    /// The mean quality with every query at the large model.
+    pub quality_large: f64,
+    /// Average performance gap recovered.
+    pub apgr: Option<Figure>,
+    /// The same of sending the shortest queries, in characters, to the small model.
+    pub apgr_length: Option<Figure>,
+}
+
+impl Validation {
+    /// Whether the head predicts better than the mean label does.
+    pub fn learnt(&self) -> bool {
+        self.bce < self.bce_constant
+    }
+}
+
+impl Task {
+    /// Labels the rows, and says which are for what.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    pub fn new(corpus: &Corpus, kind: Label) -> Result<Self, TaskError> {
+        let labelled = label::labels(&corpus.rows, kind);
+        let same = label::same(&corpus.rows, kind, &labelled);
+        let (_, sources) = corpus.pairs();
+        let labels = match kind {
+            Label::Gap => scaled(&labelled.labels, &sources),
+            Label::Det | Label::Prob | Label::Trans => labelled.labels,
+        };
+        let train = corpus.side(Side::Train);
+        let own = |row: &usize| sources.get(*row) == Some(&0);
+        let validation: Vec<usize> = corpus.side(Side::Validate).into_iter().filter(own).collect();
+        if train.len() < FEWEST {
+            return Err(TaskError::Few { found: train.len() });
+        }
+        if validation.is_empty() {
+            return Err(TaskError::NoValidation);
+        }
+        let task = Self { kind, labels, relaxation: labelled.relaxation, same, train, validation };
+        let first = task.of(&task.train).next().unwrap_or_default();
+        let alike = task.of(&task.train).all(|label| label == first);
+        if alike { Err(TaskError::Alike { label: first }) } else { Ok(task) }
+    }
+
+    fn of<'a>(&'a self, rows: &'a [usize]) -> impl Iterator<Item = f64> + 'a {
+        rows.iter().filter_map(|row| self.labels.get(*row).copied())
+    }
+
+    /// What a user should know before long work begins.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.same {
+            None => {}
+            Some(Same::OneSample) => {
+                warnings.push("each model has one response a query, so prob is the same as det here".to_owned());
+            }
+            Some(Same::TwoQualities) => {
+                warnings.push("qualities have only two values, so trans is the same as prob here".to_owned());
+            }
+            Some(Same::NoSpread) => {
+                warnings.push("no relaxation spreads the labels, so trans is the same as prob here".to_owned());
+            }
+        }
+        let high = self.of(&self.train).filter(|label| *label >= 0.5).count();
+        for (side, rows) in [("at least 0.5", high), ("below 0.5", self.train.len() - high)] {
+            if rows < SCARCE {
+                warnings.push(format!(
+                    "only {rows} of {} rows have a label {side}: there is little to learn from",
+                    self.train.len()
+                ));
+            }
+        }
+        if self.validation.len() < 2 * SCARCE {
+            warnings.push(format!("only {} rows validate: the figures will be rough", self.validation.len()));
+        }
+        warnings
+    }
+}
+
+/// Gaps moved into `[0, 1]`, 0.5 where both models are equal; each pair by its own largest, since pairs may be graded on
+/// scales of their own.
+fn scaled(gaps: &[f64], sources: &[usize]) -> Vec<f64> {
+    let mut largest: Vec<f64> = Vec::new();
+    for (gap, source) in gaps.iter().zip(sources) {
+        largest.resize(largest.len().max(source + 1), 0.0);
+        largest.iter_mut().skip(*source).take(1).for_each(|largest| *largest = largest.max(gap.abs()));
+    }
+    let of_source = |source: &usize| largest.get(*source).copied().filter(|largest| *largest > 0.0).unwrap_or(1.0);
+    gaps.iter().zip(sources).map(|(gap, source)| f64::midpoint(1.0, gap / of_source(source))).collect()
+}
+
+/// Chooses a setting on the training rows, trains the head on all of them, and judges it on the validation rows. `lengths`
+/// are the queries' lengths in characters, for the baseline. `done` is called [`head::fits`] times.
+pub fn train(
+    task: &Task,
+    corpus: &Corpus,
+    embeddings: Embeddings,
+    dim: usize,
+    (threads, seed): (usize, u64),
+    done: impl Fn() + Sync,
+) -> Trained {
+    let (_, sources) = corpus.pairs();
+    let Embeddings { numbers, tokens, characters } = embeddings;
+    let examples = Examples { dim, embeddings: numbers, tokens, labels: task.labels.clone(), sources };
+    let choice = head::choose(&examples, &task.train, |row| corpus.fold(row), threads, done);
+    let (head, converged) = head::train(&examples, &task.train, choice.setting);
+
+    let logit = |row: &usize| examples.get(*row).map_or(0.0, |example| head.logit(&example));
+    let logits: Vec<f64> = task.validation.iter().map(logit).collect();
+    let scores: Vec<f64> = logits.iter().map(|logit| sigmoid(*logit)).collect();
+    let labels: Vec<f64> = task.of(&task.validation).collect();
+    let mean = task.of(&task.train).sum::<f64>() / task.train.len().max(1) as f64;
+    let constant = vec![(mean / (1.0 - mean)).ln(); labels.len()];
+    let rows = || task.validation.iter().filter_map(|row| corpus.rows.get(*row));
+    let outcomes =
+        Outcomes { small: rows().map(PairRow::small_mean).collect(), large: rows().map(PairRow::large_mean).collect() };
+    let lengths: Vec<usize> =
+        task.validation.iter().filter_map(|row| characters.get(*row)).map(|length| *length as usize).collect();
+    let bootstrap = Bootstrap { draws: DRAWS, seed };
+    let evaluation = evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, bootstrap, || {});
+    let validation = Validation {
+        n: labels.len(),
+        bce: bce(&logits, &labels),
+        bce_constant: bce(&constant, &labels),
+        auc: auc(&scores, &labels),
+        quality_small: evaluation.quality_small.value,
+        quality_large: evaluation.quality_large.value,
+        apgr: evaluation.routers.first().and_then(|router| router.apgr),
+        apgr_length: evaluation.baselines.length.apgr,
+    };
+    Trained { head, choice, converged, validation, scores }
+}
+
+/// What a router is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title {
+    /// Its name in requests.
+    pub name: String,
+    /// Its version [the beginning of its model's SHA-256].
+    pub version: Option<String>,
+}
+
+/// A router that could not be written, or that is not what was trained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Where it should stand.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A file of it.
+    #[error("cannot write {file}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its manifest.
+    #[error("the router's manifest would not be valid: {0}")]
+    Manifest(#[from] ManifestError),
+    /// Opening what was written.
+    #[error("the router that was written cannot be opened")]
+    Open(#[from] RouterError),
+    /// Loading what was written.
+    #[error("the router that was written cannot be loaded")]
+    Load(#[from] LoadError),
+    /// Scoring with it.
+    #[error("the router that was written cannot score {file}, line {line}: {reason}")]
+    Score {
+        /// The query's file.
+        file: PathBuf,
+        /// Its line.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Its scores.
+    #[error(
+        "the router that was written scores {file}, line {line}, {found} where the trained head gives {expected}: it was not kept; please report this with the encoder's name"
+    )]
+    Differs {
+        /// The query's file.
+        file: PathBuf,
+        /// Its line.
+        line: usize,
+        /// The written router's score.
+        found: f64,
+        /// The trained head's.
+        expected: f64,
+    },
+}
+
+impl Title {
+    /// Checks the name before any work is done.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn check(&self, max_tokens: Option<usize>) -> Result<(), ManifestError> {
+        let pair = Pair { small: "small".to_owned(), large: "large".to_owned() };
+        let version = self.version.clone().unwrap_or_else(|| "version".to_owned());
+        draft(&self.name, version, "encoder", max_tokens.unwrap_or(2), Label::Det, &pair).check()
+    }
+}
+
+fn draft(name: &str, version: String, encoder: &str, max_tokens: usize, label: Label, pair: &Pair) -> Manifest {
+    Manifest {
+        name: name.to_owned(),
+        version,
+        encoder: encoder.to_owned(),
+        max_tokens,
+        output: Output::Sigmoid,
+        label,
+        relaxation: None,
+        small: pair.small.clone(),
+        large: pair.large.clone(),
+        trained_on: serde_json::Value::Null,
+        metrics: serde_json::Value::Null,
+        calibration: Calibration::default(),
+        reference_histogram: None,
+        sha256: BTreeMap::new(),
+    }
+}
+
+/// Writes the router's folder, opens it as a server would, and checks that it scores `checks` as the trained head does.
+/// Nothing is left behind where it does not.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write(
+    target: &Target,
+    title: &Title,
+    (task, corpus): (&Task, &Corpus),
+    encoder: &Encoder,
+    trained: &Trained,
+    checks: &[Text],
+    (runtime, workers): (&Runtime, usize),
+) -> Result<Manifest, WriteError> {
+    target.write(|folder| {
+        write_model(folder, encoder, &trained.head)?;
+        let manifest = write_manifest(folder, title, (task, corpus), encoder, trained)?;
+        verify(folder, task, trained, checks, (runtime, workers))?;
+        Ok(manifest)
+    })
+}
+
+fn write_model(folder: &Path, encoder: &Encoder, head: &Head) -> Result<(), WriteError> {
+    let head = LinearHead {
+        weights: head.weights.iter().map(|weight| *weight as f32).collect(),
+        log_tokens: head.log_tokens.map(|weight| weight as f32),
+        bias: head.bias as f32,
+    };
+    let written = |file: &str, result: io::Result<()>| {
+        result.map_err(|source| WriteError::File { file: folder.join(file), source })
+    };
+    written(MODEL, fs::write(folder.join(MODEL), encoder.graph.with_head(&head)))?;
+    // Not a copy, which would keep the file's permissions.
+    let tokenizer = fs::read(&encoder.tokenizer);
+    written(TOKENIZER, tokenizer.and_then(|tokenizer| fs::write(folder.join(TOKENIZER), tokenizer)))
+}
+
+fn write_manifest(
+    folder: &Path,
+    title: &Title,
+    (task, corpus): (&Task, &Corpus),
+    encoder: &Encoder,
+    trained: &Trained,
+) -> Result<Manifest, WriteError> {
+    let mut digests = BTreeMap::new();
+    for file in [MODEL, TOKENIZER] {
+        let path = folder.join(file);
+        let digest =
+            fs::File::open(&path).and_then(sha256).map_err(|source| WriteError::File { file: path, source })?;
+        digests.insert(file.to_owned(), digest);
+    }
+    let of_model = digests.get(MODEL).and_then(|digest| digest.get(..12)).unwrap_or_default();
+    let version = title.version.clone().unwrap_or_else(|| of_model.to_owned());
+    let (pairs, _) = corpus.pairs();
+    let nobody = Pair { small: String::new(), large: String::new() };
+    let pair = pairs.first().copied().unwrap_or(&nobody);
+    let manifest = Manifest {
+        relaxation: task.relaxation,
+        trained_on: trained_on(corpus),
+        metrics: json!({"validation": trained.validation, "head": {
+            "strength": trained.choice.setting.strength,
+            "length": trained.choice.setting.length,
+            "folds": trained.choice.path,
+        }}),
+        reference_histogram: Some(histogram(&trained.scores)),
+        sha256: digests,
+        ..draft(&title.name, version, &encoder.name, encoder.max_tokens, task.kind, pair)
+    };
+    manifest.check()?;
+    let json = serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n";
+    let path = folder.join(MANIFEST);
+    fs::write(&path, json).map_err(|source| WriteError::File { file: path, source })?;
+    Ok(manifest)
+}
+
+/// Which rows of which file the head learned from.
+fn trained_on(corpus: &Corpus) -> serde_json::Value {
+    let entry = |part: &super::corpus::Part| {
+        let sides = corpus.sides.get(part.range.clone()).unwrap_or_default();
+        let rows = sides.iter().filter(|side| **side == Side::Train).count();
+        let source = part.source.file.file_name().unwrap_or_default().to_string_lossy();
+        let Pair { small, large } = &part.source.pair;
+        (rows > 0).then(|| json!({"source": source, "rows": rows, "small": small, "large": large}))
+    };
+    corpus.parts.iter().filter_map(entry).collect()
+}
+
+/// Whether a folder scores as the head does: the check of everything between them, the graph above all.
+fn verify(
+    folder: &Path,
+    task: &Task,
+    trained: &Trained,
+    checks: &[Text],
+    (runtime, workers): (&Runtime, usize),
+) -> Result<(), WriteError> {
+    let router = Router::open(folder)?;
+    let mut models = OnnxModel::load(runtime, &router, workers.min(checks.len()), 1)?;
+    let max_tokens = router.manifest().max_tokens;
+    let texts: Vec<&str> = checks.iter().map(|text| encode::cut(&text.query, max_tokens)).collect();
+    let scores = offline::score_all(&mut models, &texts, || {}).map_err(|(at, error)| {
+        let (file, line) = checks.get(at).map_or((PathBuf::new(), 0), |text| (text.file.clone(), text.line));
+        WriteError::Score { file, line, reason: error.to_string() }
+    })?;
+    for (text, found) in checks.iter().zip(scores) {
+        let at = task.validation.iter().position(|row| *row == text.row);
+        let Some(expected) = at.and_then(|at| trained.scores.get(at).copied()) else { continue };
+        // Not `>`: a score that is no number must fail too.
+        if !((found - expected).abs() <= TOLERANCE) {
+            return Err(WriteError::Differs { file: text.file.clone(), line: text.line, found, expected });
+        }
+    }
+    Ok(())
+}
