@@ -132,6 +132,29 @@ fn tables_hold_the_figures_that_were_given() {
 }
 
 #[test]
+fn promises_stand_beside_what_came_of_them() {
+    let mut report = sample::report();
+    let promises = &mut report.sets[0].routers[0].promises;
+    promises.truncate(3);
+    let outcomes = [(0.02, 0.01, "kept"), (0.02, 0.03, "exceeded, within chance"), (0.02, 0.05, "broken")];
+    let mut expected = Vec::new();
+    for ((promise, (upper, drop, outcome)), text) in promises.iter_mut().zip(outcomes).zip(["1.0", "3.0", "5.0"]) {
+        promise.promised_upper = Some(upper);
+        promise.promised_drop = Some(0.015);
+        promise.measured_drop = Some(Figure { value: drop, low: drop - 0.02, high: drop + 0.02 });
+        let share = format!("{:.1}\u{a0}% ({:.1})", promise.measured_share * 100.0, promise.promised_share * 100.0);
+        let drop = shown(promise.measured_drop, 100.0, 1, "\u{a0}%");
+        assert!(drop.starts_with(text), "{drop}");
+        let upper = "2.0\u{a0}% (1.5)".to_owned();
+        expected.push(vec![format!("{:.3}", promise.threshold), share, drop, upper, outcome.to_owned()]);
+    }
+    let text = well_formed(&page(&report));
+    let document = roxmltree::Document::parse(&text).unwrap();
+    assert_eq!(cells(&document, "Promise and measurement"), expected);
+    assert!(text.contains("The promise is kept at 1 of 3 thresholds, exceeded within chance at 1, broken at 1."));
+}
+
+#[test]
 fn names_are_text_and_nothing_else() {
     let name = "<script>alert('x')</script>\"&<b>".to_owned();
     let mut report = sample::report();

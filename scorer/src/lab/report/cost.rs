@@ -98,28 +98,27 @@ fn plain(value: f64) -> String {
 
 /// The fields for prices. They need the page's script, which shows them.
 fn form(prices: Option<Prices>) -> Markup {
-    let field = |id: &str, label: &str, value: f64, unit: &str| {
+    let field = |id: &str, label: &str, value: f64| {
         html! {
             label for=(id) {
-                (label) " "
+                (label)
                 input #(id) type="number" min="0" step="any" inputmode="decimal" value=(plain(value));
-                " " span.unit { (unit) }
             }
         }
     };
     html! {
         form #prices hidden {
             fieldset {
-                legend { "Your prices" }
+                legend { @if prices.is_some() { "Your prices, in $ per million tokens" } @else { "Your prices" } }
                 @if let Some(Prices { small, large, input_tokens, output_tokens }) = prices {
-                    (field("small-input", "Small, input", small.input, "$ per million tokens"))
-                    (field("small-output", "Small, output", small.output, "$ per million tokens"))
-                    (field("large-input", "Large, input", large.input, "$ per million tokens"))
-                    (field("large-output", "Large, output", large.output, "$ per million tokens"))
-                    (field("input-tokens", "Query", input_tokens, "tokens, mean"))
-                    (field("output-tokens", "Response", output_tokens, "tokens, mean"))
+                    (field("small-input", "Small, input", small.input))
+                    (field("small-output", "Small, output", small.output))
+                    (field("large-input", "Large, input", large.input))
+                    (field("large-output", "Large, output", large.output))
+                    (field("input-tokens", "Mean tokens of a query", input_tokens))
+                    (field("output-tokens", "Mean tokens of a response", output_tokens))
                 } @else {
-                    (field("ratio", "A query at small costs", ASSUMED_RATIO * 100.0, "% of one at large"))
+                    (field("ratio", "A query at small, % of one at large", ASSUMED_RATIO * 100.0))
                 }
             }
         }
@@ -129,68 +128,57 @@ fn form(prices: Option<Prices>) -> Markup {
 /// The slider, and a row for each router at the share that it is set to. It needs the page's script, which shows it.
 fn slider(set: &SetReport, index: usize, unit: &str) -> Markup {
     let id = format!("set{index}-slider");
-    html! {
-        div.slider data-set=(index) hidden {
-            label for=(id) { "Queries at the small model: " output for=(id) { "20\u{a0}%" } }
-            input #(id) type="range" min="0" max="100" step="5" value="20";
-            (scrolling("At this share", &html! {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "Router" }
-                            (columns(unit))
-                        }
-                    }
-                    tbody {
-                        @for (router, place) in set.routers.iter().zip(0_usize..) {
-                            @if !router.operating_points.is_empty() {
-                                tr data-from=(format!("set{index}-router{place}-costs")) {
-                                    th scope="row" { (router.name) }
-                                    td {} td {} td {} td {}
-                                }
-                            }
-                        }
-                    }
-                }
-            }))
-        }
-    }
-}
-
-fn columns(unit: &str) -> Markup {
-    html! {
-        th scope="col" { "Threshold" }
-        th scope="col" { "Quality drop" }
-        th scope="col" { (unit) }
-        th scope="col" { "Saving" }
-    }
-}
-
-fn table(points: &[OperatingPoint], cost: Cost, unit: &str, id: &str) -> Markup {
-    scrolling(
-        "Operating points",
-        &html! {
-            table #(id) {
-                thead {
-                    tr {
-                        th scope="col" { "At small" }
-                        (columns(unit))
-                    }
-                }
-                tbody {
-                    @for point in points {
-                        tr data-share=(plain(point.small_share)) {
-                            th scope="row" { (percent(point.small_share)) }
-                            td { (point.threshold.map_or(UNDEFINED.to_owned(), |threshold| number(threshold, 3))) }
-                            td { (cell(point.quality_drop, percent, percent_interval)) }
-                            td { ((cost.format)(cost.at(point.small_share))) }
-                            td { (percent(cost.saving(point.small_share))) }
+    let [threshold, drop, cost, saving] = columns(unit);
+    let table = html! {
+        table.cards {
+            thead { tr { th scope="col" { "Router" } @for column in columns(unit) { th scope="col" { (column) } } } }
+            tbody {
+                @for (router, place) in set.routers.iter().zip(0_usize..) {
+                    @if !router.operating_points.is_empty() {
+                        tr data-from=(format!("set{index}-router{place}-costs")) {
+                            th scope="row" { (router.name) }
+                            td data-label=(threshold) {}
+                            td data-label=(drop) {}
+                            td data-label=(cost) {}
+                            td data-label=(saving) {}
                         }
                     }
                 }
             }
-        },
-    )
+        }
+    };
+    html! {
+        div.slider hidden {
+            label for=(id) { "Queries at the small model:" } " "
+            output for=(id) { "20\u{a0}%" }
+            input #(id) type="range" min="0" max="100" step="5" value="20";
+            (scrolling("At this share", &table))
+        }
+    }
+}
+
+fn columns(unit: &str) -> [&str; 4] {
+    ["Threshold", "Quality drop", unit, "Saving"]
+}
+
+fn table(points: &[OperatingPoint], cost: Cost, unit: &str, id: &str) -> Markup {
+    let table = html! {
+        table.numbers #(id) {
+            thead { tr { th scope="col" { "At small" } @for column in columns(unit) { th scope="col" { (column) } } } }
+            tbody {
+                @for point in points {
+                    tr data-share=(plain(point.small_share)) {
+                        th scope="row" { (percent(point.small_share)) }
+                        td { (point.threshold.map_or(UNDEFINED.to_owned(), |threshold| number(threshold, 3))) }
+                        td { (cell(point.quality_drop, percent, percent_interval)) }
+                        td { ((cost.format)(cost.at(point.small_share))) }
+                        td { (percent(cost.saving(point.small_share))) }
+                    }
+                }
+            }
+        }
+    };
+    scrolling("Operating points", &table)
 }
 
 #[cfg(test)]

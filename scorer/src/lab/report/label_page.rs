@@ -91,20 +91,26 @@ fn histogram(report: &LabelReport, id: &str, title: &str, counts: &[u64; BINS], 
 fn table(report: &LabelReport) -> Markup {
     let points = report.points(MAX_ROWS);
     let chosen = report.chosen_point();
-    html! {
-        (scrolling("The curve", &html! {
-            table {
-                thead { tr { th scope="col" { "t" } th scope="col" { "Mean abs. pairwise difference" } } }
-                tbody {
-                    @for point in &points {
-                        tr.chosen[chosen == Some(*point)] {
-                            th scope="row" { (tick(point.t)) @if chosen == Some(*point) { " = t*" } }
-                            td { (number(point.mean_difference, 4)) }
-                        }
+    let table = html! {
+        table.numbers {
+            thead {
+                tr {
+                    th scope="col" { "t" }
+                    th scope="col" { "Mean abs. pairwise difference" }
+                }
+            }
+            tbody {
+                @for point in &points {
+                    tr.chosen[chosen == Some(*point)] {
+                        th scope="row" { (tick(point.t)) @if chosen == Some(*point) { " = t*" } }
+                        td { (number(point.mean_difference, 4)) }
                     }
                 }
             }
-        }))
+        }
+    };
+    html! {
+        (scrolling("The curve", &table))
         @if points.len() < report.curve.len() {
             p.note { (points.len()) " of the " (report.curve.len()) " values of t that were tried." }
         }

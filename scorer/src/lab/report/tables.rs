@@ -35,25 +35,28 @@ pub(super) fn figures(set: &SetReport) -> Markup {
         [("random", &baselines.random), ("query length", &baselines.length), ("oracle", &baselines.oracle)]
     });
     let rows: Vec<(&str, &Ranking)> = routers.chain(baselines).collect();
+    let drops = DROP_SHARES.map(|share| format!("Drop at {}", whole_percent(share)));
     let table = html! {
-        table {
+        table.cards {
             thead {
                 tr {
                     th scope="col" { "Ranked by" }
                     th scope="col" { "APGR" }
                     th scope="col" { "CPT50" }
                     th scope="col" { "CPT80" }
-                    @for share in DROP_SHARES { th scope="col" { "Drop at " (whole_percent(share)) } }
+                    @for name in &drops { th scope="col" { (name) } }
                 }
             }
             tbody {
                 @for (name, ranking) in rows {
                     tr {
                         th scope="row" { (name) }
-                        td { (cell(ranking.apgr, thousandths, |figure| interval(figure, thousandths))) }
-                        td { (cell(ranking.cpt50, percent, percent_interval)) }
-                        td { (cell(ranking.cpt80, percent, percent_interval)) }
-                        @for drop in ranking.drop_at { td { (cell(drop, percent, percent_interval)) } }
+                        td data-label="APGR" { (cell(ranking.apgr, thousandths, |figure| interval(figure, thousandths))) }
+                        td data-label="CPT50" { (cell(ranking.cpt50, percent, percent_interval)) }
+                        td data-label="CPT80" { (cell(ranking.cpt80, percent, percent_interval)) }
+                        @for (name, drop) in drops.iter().zip(ranking.drop_at) {
+                            td data-label=(name) { (cell(drop, percent, percent_interval)) }
+                        }
                     }
                 }
             }
@@ -74,7 +77,7 @@ pub(super) fn figures(set: &SetReport) -> Markup {
 /// The bins of a calibration curve.
 pub(super) fn calibration(bins: &[CalibrationBin]) -> Markup {
     let table = html! {
-        table {
+        table.numbers {
             thead {
                 tr {
                     th scope="col" { "Mean score" }
@@ -99,17 +102,14 @@ pub(super) fn calibration(bins: &[CalibrationBin]) -> Markup {
 /// What was promised at each threshold, and what was measured.
 pub(super) fn promises(promises: &[Promise]) -> Markup {
     let step = promises.len().div_ceil(MAX_PROMISES).max(1);
-    let optional = |value: Option<f64>| value.map_or(UNDEFINED.to_owned(), percent);
     let table = html! {
-        table {
+        table.numbers {
             thead {
                 tr {
                     th scope="col" { "Threshold" }
-                    th scope="col" { "Small, promised" }
-                    th scope="col" { "Small, here" }
-                    th scope="col" { "Drop, calibrated" }
-                    th scope="col" { "Drop, at most" }
-                    th scope="col" { "Drop, here" }
+                    th scope="col" { "At small, here " span.interval { "(promised)" } }
+                    th scope="col" { "Drop, here " span.interval { "(interval)" } }
+                    th scope="col" { "Drop, at most " span.interval { "(calibrated)" } }
                     th scope="col" { "Promise" }
                 }
             }
@@ -117,11 +117,9 @@ pub(super) fn promises(promises: &[Promise]) -> Markup {
                 @for promise in promises.iter().step_by(step) {
                     tr {
                         th scope="row" { (number(promise.threshold, 3)) }
-                        td { (percent(promise.promised_share)) }
-                        td { (percent(promise.measured_share)) }
-                        td { (optional(promise.promised_drop)) }
-                        td { (optional(promise.promised_upper)) }
+                        td { (beside(Some(promise.measured_share), Some(promise.promised_share))) }
                         td { (cell(promise.measured_drop, percent, percent_interval)) }
+                        td { (beside(promise.promised_upper, promise.promised_drop)) }
                         td { (Outcome::of(promise).name()) }
                     }
                 }
@@ -131,5 +129,13 @@ pub(super) fn promises(promises: &[Promise]) -> Markup {
     html! {
         (scrolling("Promise and measurement", &table))
         @if step > 1 { p.note { "One row in " (step) " of the calibration table’s " (promises.len()) "." } }
+    }
+}
+
+/// A share, and below it another to compare it with.
+fn beside(value: Option<f64>, other: Option<f64>) -> Markup {
+    html! {
+        (value.map_or(UNDEFINED.to_owned(), percent))
+        @if let Some(other) = other { " " span.interval { "(" (number(other * 100.0, 1)) ")" } }
     }
 }
