@@ -24,7 +24,7 @@ pub(super) fn reading(set: &SetReport, small: &str, large: &str) -> String {
     if mean_large == 0.0 {
         text.push_str(
             " The large model’s mean quality is 0, and the quality drop is measured relative to it, so no drop is defined \
-             on this set. Shift the scale of quality, so that the worst possible response has 0.",
+             on this set. A scale of quality that is above 0 for most responses mends that.",
         );
     } else if mean_small == mean_large {
         text.push_str(
@@ -183,7 +183,10 @@ pub(super) fn promises(promises: &[Promise]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Baselines, Ranking},
+        *,
+    };
 
     #[test]
     fn concordance_is_the_area_under_the_curve() {
@@ -196,6 +199,65 @@ mod tests {
         let mixed = histogram(&[(0.9, true), (0.3, true), (0.1, false), (0.5, false), (0.7, false)]);
         assert_eq!(concordance(&mixed), Some(4.0 / 6.0));
         assert_eq!(concordance(&histogram(&[(0.5, true)])), None);
+    }
+
+    fn at(value: f64, half: f64) -> Figure {
+        Figure { value, low: value - half, high: value + half }
+    }
+
+    fn ranking(drop: Option<Figure>) -> Ranking {
+        Ranking { apgr: None, cpt50: None, cpt80: None, drop_at: [None, drop, None], curve: Vec::new() }
+    }
+
+    /// A set with a router of this drop at 20 %, and one of chance.
+    fn set(drop: Option<Figure>, random: Option<Figure>) -> SetReport {
+        let router = RouterReport {
+            name: "R".to_owned(),
+            ranking: ranking(drop),
+            scores: ScoreHistogram::default(),
+            calibration: Vec::new(),
+            promises: Vec::new(),
+            operating_points: Vec::new(),
+        };
+        let baselines = random.map(|random| Baselines {
+            random: ranking(Some(random)),
+            length: ranking(None),
+            oracle: ranking(Some(at(0.001, 0.001))),
+        });
+        SetReport {
+            name: "set".to_owned(),
+            n: 500,
+            quality_small: at(0.6, 0.02),
+            quality_large: at(0.8, 0.01),
+            routers: vec![router],
+            baselines,
+        }
+    }
+
+    #[test]
+    fn readings_compare_with_chance_where_chance_was_measured() {
+        let chance = Some(at(0.032, 0.004));
+        let read = |set: &SetReport| reading(set, "S", "L");
+        insta::assert_snapshot!(read(&set(Some(at(0.012, 0.006)), chance)), @"500 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.800 (0.790 to 0.810). With 20 % of the queries at the small model, R loses 1.2 % of the quality (0.6 to 1.8), better than chance; a random split loses 3.2 % of the quality (2.8 to 3.6); the best possible order loses 0.1 % of the quality (0.0 to 0.2).");
+        assert!(
+            read(&set(Some(at(0.05, 0.006)), chance))
+                .contains("R loses 5.0\u{a0}% of the quality (4.4 to 5.6), worse than chance")
+        );
+        assert!(read(&set(Some(at(0.03, 0.006)), chance)).contains("an interval that overlaps with that of chance"));
+        insta::assert_snapshot!(read(&set(Some(at(0.012, 0.006)), None)), @"500 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.800 (0.790 to 0.810). With 20 % of the queries at the small model, R loses 1.2 % of the quality (0.6 to 1.8).");
+        insta::assert_snapshot!(read(&set(None, chance)), @"500 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.800 (0.790 to 0.810).");
+    }
+
+    #[test]
+    fn readings_explain_unusual_qualities() {
+        let mut odd = set(None, None);
+        odd.n = 20;
+        odd.quality_large = at(0.5, 0.1);
+        insta::assert_snapshot!(reading(&odd, "S", "L"), @"20 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.500 (0.400 to 0.600). The small model is better here on average: without a router, all queries could go to it. The queries are few, so every interval is wide.");
+        odd.quality_large.value = 0.6;
+        insta::assert_snapshot!(reading(&odd, "S", "L"), @"20 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.600 (0.400 to 0.600). Both are the same, so there is no gap for a router to recover, and APGR and CPT are not defined on this set. The queries are few, so every interval is wide.");
+        odd.quality_large.value = 0.0;
+        insta::assert_snapshot!(reading(&odd, "S", "L"), @"20 queries: the mean quality of S is 0.600 (0.580 to 0.620), of L 0.000 (0.400 to 0.600). The large model’s mean quality is 0, and the quality drop is measured relative to it, so no drop is defined on this set. A scale of quality that is above 0 for most responses mends that. The queries are few, so every interval is wide.");
     }
 
     #[test]
