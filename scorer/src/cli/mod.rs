@@ -41,9 +41,9 @@ enum Command {
     Serve(serve::Args),
     Score(score::Args),
     Label(label::Args),
+    Train(train::Args),
     Calibrate(calibrate::Args),
     Evaluate(evaluate::Args),
-    Train(train::Args),
 }
 
 /// A command that did not end well.
@@ -68,9 +68,9 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Score(args) => score::run(&args),
         Command::Label(args) => label::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
-        Command::Train(args) => train::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
