@@ -89,7 +89,8 @@ fn shown(figure: Option<Figure>, scale: f64, decimals: usize, unit: &str) -> Str
         })
     };
     figure.map_or("–".to_owned(), |Figure { value, low, high }| {
-        format!("{}{unit} ({} to {})", number(value), number(low), number(high))
+        let interval = if low < high { format!(" ({} to {})", number(low), number(high)) } else { String::new() };
+        format!("{}{unit}{interval}", number(value))
     })
 }
 
@@ -116,7 +117,7 @@ fn tables_hold_the_figures_that_were_given() {
     let operating = cells(&document, "Operating points");
     assert_eq!(operating.len(), 21);
     for (row, point) in operating.iter().zip(&router.operating_points) {
-        assert_eq!(row[0], format!("{:.1}\u{a0}%", point.small_share * 100.0));
+        assert_eq!(row[0], format!("{:.0}\u{a0}%", point.small_share * 100.0));
         assert_eq!(row[1], point.threshold.map_or("–".to_owned(), |threshold| format!("{threshold:.3}")));
         assert_eq!(row[2], shown(point.quality_drop, 100.0, 1, "\u{a0}%"));
     }

@@ -79,15 +79,15 @@ pub(super) fn error_cost(set: &SetReport, id: &str) -> Markup {
         id: format!("{id}-curve"),
         title: title.to_owned(),
         description: format!(
-            "Lines from 0 to 100 % of queries at the small model, one each for {}. The table of figures has the drop at \
-             10, 20 and 40 %.",
+            "Lines from 0 to 100\u{a0}% of queries at the small model, one each for {}. The table of figures has the drop at \
+             10, 20 and 40\u{a0}%.",
             names.join(", ")
         ),
         x: Axis::share("cost advantage: queries at the small model, %"),
         y,
         layers,
     };
-    let caption = if banded { "Lower is better; shaded: 95 % interval." } else { "Lower is better." };
+    let caption = if banded { "Lower is better; shaded: 95\u{a0}% interval." } else { "Lower is better." };
     figure(caption, &plot, &entries, &html! {})
 }
 
@@ -155,8 +155,10 @@ pub(super) fn calibration(router: &RouterReport, id: &str) -> Markup {
             Layer::Points(Series::Good, bins.iter().map(|bin| (bin.predicted, bin.observed)).collect()),
         ],
     };
-    let entries =
-        [(Series::Good, "observed, with 95 % interval".to_owned()), (Series::Reference, "score = share".to_owned())];
+    let entries = [
+        (Series::Good, "observed, with 95\u{a0}% interval".to_owned()),
+        (Series::Reference, "score = share".to_owned()),
+    ];
     figure(
         "On the line, a score is the share that is good enough.",
         &plot,
@@ -185,7 +187,13 @@ pub(super) fn promises(router: &RouterReport, id: &str) -> Markup {
         .iter()
         .filter_map(|row| Some((row.measured_share, row.promised_upper.or(row.promised_drop)?)))
         .collect();
-    let band: Vec<_> = measured.iter().map(|(share, drop)| (*share, drop.low, drop.high)).collect();
+    let banded = measured.iter().filter(|(_, drop)| drop.has_interval());
+    let band: Vec<_> = banded.map(|(share, drop)| (*share, drop.low, drop.high)).collect();
+    let caption = if band.is_empty() {
+        "Kept where the measured line is below."
+    } else {
+        "Kept where the measured line is below; shaded: 95\u{a0}% interval."
+    };
     let line: Vec<_> = measured.iter().map(|(share, drop)| (*share, drop.value)).collect();
     let values = band.iter().flat_map(|(_, low, high)| [*low, *high]).chain(promised.iter().map(|point| point.1));
     let values: Vec<_> = values.chain(line.iter().map(|point| point.1)).collect();
@@ -209,7 +217,7 @@ pub(super) fn promises(router: &RouterReport, id: &str) -> Markup {
     };
     let entries = [(Series::Good, "measured here".to_owned()), (Series::Reference, "promised at most".to_owned())];
     figure(
-        "Kept where the measured line is below; shaded: 95 % interval.",
+        caption,
         &plot,
         &entries,
         &html! {

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     OperatingPoint, Price, Prices, Report, SetReport,
+    charts::percent_tick,
     format::{UNDEFINED, dollars, number, percent, percent_interval, whole_percent},
     tables::{cell, scrolling},
 };
@@ -168,7 +169,7 @@ fn table(points: &[OperatingPoint], cost: Cost, unit: &str, id: &str) -> Markup 
             tbody {
                 @for point in points {
                     tr data-share=(plain(point.small_share)) {
-                        th scope="row" { (percent(point.small_share)) }
+                        th scope="row" { (percent_tick(point.small_share)) "\u{a0}%" }
                         td { (point.threshold.map_or(UNDEFINED.to_owned(), |threshold| number(threshold, 3))) }
                         td { (cell(point.quality_drop, percent, percent_interval)) }
                         td { ((cost.format)(cost.at(point.small_share))) }

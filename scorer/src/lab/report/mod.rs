@@ -23,7 +23,7 @@ pub use text_plot::label_text;
 /// The small shares at which [`Ranking::drop_at`] has the quality drop.
 pub const DROP_SHARES: [f64; 3] = [0.1, 0.2, 0.4];
 
-/// A measured value with its 95 % interval.
+/// A measured value with its 95 % interval. An interval without width is shown as none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
     /// The value.
@@ -32,6 +32,13 @@ pub struct Figure {
     pub low: f64,
     /// The interval's upper end.
     pub high: f64,
+}
+
+impl Figure {
+    /// Whether there is an interval: one without width says nothing.
+    fn has_interval(&self) -> bool {
+        self.low < self.high
+    }
 }
 
 /// All that the page shows.

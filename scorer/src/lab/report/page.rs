@@ -24,7 +24,7 @@ pub fn page(report: &Report) -> String {
                 "Queries go to the small model " strong.name { (report.small) } " where the router’s score reaches a threshold, and to \
                  the large model " strong.name { (report.large) } " otherwise. The cost advantage is the share of queries at the small \
                  model; the quality drop is what is lost against all queries at the large model, relative to its mean quality. \
-                 Intervals are 95 %."
+                 Intervals are 95\u{a0}%."
             }
             @if report.sets.is_empty() { p.note { "There is no query data to report on." } }
             @else { (contents(report)) }

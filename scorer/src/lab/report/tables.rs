@@ -16,10 +16,13 @@ pub(super) fn scrolling(label: &str, table: &Markup) -> Markup {
     html! { div.scroll role="region" aria-label=(label) tabindex="0" { (table) } }
 }
 
-/// A value with its interval below it.
+/// A value with its interval, if it has one, below it.
 pub(super) fn cell(figure: Option<Figure>, value: fn(f64) -> String, range: fn(Figure) -> String) -> Markup {
     match figure.filter(|figure| figure.value.is_finite()) {
-        Some(figure) => html! { (value(figure.value)) " " span.interval { "(" (range(figure)) ")" } },
+        Some(figure) => html! {
+            (value(figure.value))
+            @if figure.has_interval() { " " span.interval { "(" (range(figure)) ")" } }
+        },
         None => html! { (UNDEFINED) },
     }
 }
@@ -67,8 +70,8 @@ pub(super) fn figures(set: &SetReport) -> Markup {
             (scrolling("Figures", &table))
             p.note {
                 "APGR: average performance gap recovered; 1 is all of it, chance recovers about half. CPT50, CPT80: the share of \
-                 calls to the large model that recovers 50 or 80 % of the gap; lower is better. Drop: at so much cost advantage. \
-                 In brackets: 95 % intervals."
+                 calls to the large model that recovers 50 or 80\u{a0}% of the gap; lower is better. Drop: at so much cost advantage. \
+                 In brackets: 95\u{a0}% intervals."
             }
         }
     }

@@ -12,14 +12,13 @@ const FEW: usize = 100;
 
 /// What a set says, in a paragraph.
 pub(super) fn reading(set: &SetReport, small: &str, large: &str) -> String {
-    let mut text = format!(
-        "{}: the mean quality of {small} is {} ({}), of {large} {} ({}).",
-        format::queries(set.n),
-        quality(set.quality_small.value),
-        interval(set.quality_small, quality),
-        quality(set.quality_large.value),
-        interval(set.quality_large, quality),
-    );
+    let mean = |figure: Figure| match figure.has_interval() {
+        true => format!("{} ({})", quality(figure.value), interval(figure, quality)),
+        false => quality(figure.value),
+    };
+    let (of_small, of_large) = (mean(set.quality_small), mean(set.quality_large));
+    let mut text =
+        format!("{}: the mean quality of {small} is {of_small}, of {large} {of_large}.", format::queries(set.n));
     let (mean_small, mean_large) = (set.quality_small.value, set.quality_large.value);
     if mean_large == 0.0 {
         text.push_str(
@@ -62,7 +61,7 @@ fn at_share(set: &SetReport) -> String {
 }
 
 fn at_share_of(router: &RouterReport, drop: Figure, random: Option<Figure>) -> String {
-    let against_chance = match random {
+    let against_chance = match random.filter(|random| drop.has_interval() && random.has_interval()) {
         Some(random) if drop.high < random.low => ", better than chance",
         Some(random) if drop.low > random.high => ", worse than chance",
         Some(_) => ", an interval that overlaps with that of chance",
@@ -76,7 +75,8 @@ fn loss(drop: Figure) -> String {
     let Figure { value, low, high } = drop;
     let (verb, figure) =
         if value < 0.0 { ("gains", Figure { value: -value, low: -high, high: -low }) } else { ("loses", drop) };
-    format!("{verb} {} of the quality ({})", percent(figure.value), percent_interval(figure))
+    let interval = if drop.has_interval() { format!(" ({})", percent_interval(figure)) } else { String::new() };
+    format!("{verb} {} of the quality{interval}", percent(figure.value))
 }
 
 /// How well a histogram's outcomes are told apart.
@@ -130,6 +130,8 @@ pub(super) enum Outcome {
     /// The measured drop is not above the promised bound.
     Kept,
     /// It is above, but its interval reaches down to the bound: chance may explain it.
+    WithinChance,
+    /// It is above, by how much beyond chance is not known: it has no interval.
     Exceeded,
     /// Its whole interval is above.
     Broken,
@@ -140,13 +142,13 @@ pub(super) enum Outcome {
 impl Outcome {
     /// Of one row of a calibration table. The bound is the promise; without one it is the drop itself.
     pub(super) fn of(promise: &Promise) -> Self {
-        let bound = promise.promised_upper.or(promise.promised_drop);
-        match (bound, promise.measured_drop) {
-            (Some(bound), Some(drop)) if bound.is_finite() && drop.value.is_finite() => match () {
-                () if drop.value <= bound => Self::Kept,
-                () if drop.low <= bound => Self::Exceeded,
-                () => Self::Broken,
-            },
+        let bound = promise.promised_upper.or(promise.promised_drop).filter(|bound| bound.is_finite());
+        let drop = promise.measured_drop.filter(|drop| drop.value.is_finite());
+        match (bound, drop) {
+            (Some(bound), Some(drop)) if drop.value <= bound => Self::Kept,
+            (Some(_), Some(drop)) if !drop.has_interval() => Self::Exceeded,
+            (Some(bound), Some(drop)) if drop.low <= bound => Self::WithinChance,
+            (Some(_), Some(_)) => Self::Broken,
             _ => Self::Unknown,
         }
     }
@@ -155,7 +157,8 @@ impl Outcome {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
-            Self::Exceeded => "exceeded, within chance",
+            Self::WithinChance => "exceeded, within chance",
+            Self::Exceeded => "exceeded",
             Self::Broken => "broken",
             Self::Unknown => format::UNDEFINED,
         }
@@ -165,20 +168,18 @@ impl Outcome {
 /// How many promises were kept.
 pub(super) fn promises(promises: &[Promise]) -> String {
     let count = |outcome| promises.iter().filter(|promise| Outcome::of(promise) == outcome).count();
-    let (kept, exceeded, broken) = (count(Outcome::Kept), count(Outcome::Exceeded), count(Outcome::Broken));
-    let all = kept + exceeded + broken;
+    let others = [
+        ("exceeded within chance", count(Outcome::WithinChance)),
+        ("exceeded", count(Outcome::Exceeded)),
+        ("broken", count(Outcome::Broken)),
+    ];
+    let kept = count(Outcome::Kept);
+    let all = kept + others.iter().map(|(_, count)| count).sum::<usize>();
     if all == 0 {
         return "No row of the calibration table can be compared with this set.".to_owned();
     }
-    let exceeded = match exceeded {
-        0 => String::new(),
-        n => format!(", exceeded within chance at {n}"),
-    };
-    let broken = match broken {
-        0 => String::new(),
-        n => format!(", broken at {n}"),
-    };
-    format!("The promise is kept at {kept} of {all} thresholds{exceeded}{broken}.")
+    let others = others.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!(", {name} at {count}"));
+    format!("The promise is kept at {kept} of {all} thresholds{}.", others.collect::<String>())
 }
 
 #[cfg(test)]
@@ -264,6 +265,7 @@ mod tests {
     fn losses_and_gains_read_forwards() {
         let read = |value, low, high| loss(Figure { value, low, high });
         insta::assert_snapshot!(read(0.012, -0.006, 0.019), @"loses 1.2 % of the quality (−0.6 to 1.9)");
+        insta::assert_snapshot!(read(0.012, 0.012, 0.012), @"loses 1.2 % of the quality");
         insta::assert_snapshot!(read(-0.012, -0.019, 0.006), @"gains 1.2 % of the quality (−0.6 to 1.9)");
     }
 
@@ -279,9 +281,10 @@ mod tests {
         };
         let outcomes = [
             (promise(Some(0.02), Some((0.02, 0.0))), Outcome::Kept),
-            (promise(Some(0.02), Some((0.03, 0.01))), Outcome::Exceeded),
+            (promise(Some(0.02), Some((0.03, 0.01))), Outcome::WithinChance),
+            (promise(Some(0.02), Some((0.1, 0.1))), Outcome::Exceeded),
             (promise(Some(0.02), Some((0.05, 0.03))), Outcome::Broken),
-            (promise(None, Some((0.02, 0.0))), Outcome::Exceeded),
+            (promise(None, Some((0.02, 0.0))), Outcome::WithinChance),
             (promise(Some(0.02), None), Outcome::Unknown),
             (promise(Some(0.02), Some((f64::NAN, 0.0))), Outcome::Unknown),
         ];
@@ -289,6 +292,6 @@ mod tests {
             assert_eq!(Outcome::of(promise), *outcome, "{promise:?}");
         }
         let all: Vec<_> = outcomes.iter().map(|(promise, _)| *promise).collect();
-        insta::assert_snapshot!(promises(&all), @"The promise is kept at 1 of 4 thresholds, exceeded within chance at 2, broken at 1.");
+        insta::assert_snapshot!(promises(&all), @"The promise is kept at 1 of 5 thresholds, exceeded within chance at 2, exceeded at 1, broken at 1.");
     }
 }
