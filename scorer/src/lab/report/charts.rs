@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{
     CurvePoint, RouterReport, ScoreHistogram, SetReport, format,
     plot::{Axis, Layer, Plot, Series, drawable, legend},
+    tables, words,
 };
 
 /// A plot with what it shows in words, and its legend.
@@ -128,7 +129,7 @@ pub(super) fn scores(router: &RouterReport, id: &str) -> Markup {
         &plot,
         &entries,
         &html! {
-            p.reading { (super::words::separation(&router.scores)) }
+            p.reading { (words::separation(&router.scores)) }
         },
     )
 }
@@ -164,10 +165,10 @@ pub(super) fn calibration(router: &RouterReport, id: &str) -> Markup {
         &plot,
         &entries,
         &html! {
-            p.reading { (super::words::calibration(bins)) }
+            p.reading { (words::calibration(bins)) }
             details {
                 summary { "The numbers" }
-                (super::tables::calibration(bins))
+                (tables::calibration(bins))
             }
         },
     )
@@ -197,8 +198,8 @@ pub(super) fn promises(router: &RouterReport, id: &str) -> Markup {
     let line: Vec<_> = measured.iter().map(|(share, drop)| (*share, drop.value)).collect();
     let values = band.iter().flat_map(|(_, low, high)| [*low, *high]).chain(promised.iter().map(|point| point.1));
     let values: Vec<_> = values.chain(line.iter().map(|point| point.1)).collect();
-    if !values.iter().any(|value| drawable(*value)) {
-        return nothing(title, "The quality drop is not defined on this set, or the calibration table has none.");
+    if line.is_empty() || !values.iter().any(|value| drawable(*value)) {
+        return nothing(title, &words::promises(&router.promises));
     }
     let plot = Plot {
         id: format!("{id}-promises"),
@@ -221,10 +222,10 @@ pub(super) fn promises(router: &RouterReport, id: &str) -> Markup {
         &plot,
         &entries,
         &html! {
-            p.reading { (super::words::promises(&router.promises)) }
+            p.reading { (words::promises(&router.promises)) }
             details {
                 summary { "The numbers" }
-                (super::tables::promises(&router.promises))
+                (tables::promises(&router.promises))
             }
         },
     )
