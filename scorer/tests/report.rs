@@ -102,9 +102,10 @@ fn tables_hold_the_figures_that_were_given() {
     let set = &report.sets[0];
     let row = |name: &str, ranking: &Ranking| {
         let percent = |figure| shown(figure, 100.0, 1, "\u{a0}%");
+        let calls = |figure| shown(figure, 1.0, 1, "\u{a0}%");
         let [ten, twenty, forty] = ranking.drop_at.map(percent);
         let apgr = shown(ranking.apgr, 1.0, 3, "");
-        vec![name.to_owned(), apgr, percent(ranking.cpt50), percent(ranking.cpt80), ten, twenty, forty]
+        vec![name.to_owned(), apgr, calls(ranking.cpt50), calls(ranking.cpt80), ten, twenty, forty]
     };
     let baselines = set.baselines.as_ref().unwrap();
     let mut expected: Vec<_> = set.routers.iter().map(|router| row(&router.name, &router.ranking)).collect();
@@ -232,8 +233,8 @@ fn drops_that_are_no_numbers_are_not_drawn() {
     for set in &mut report.sets {
         for router in &mut set.routers {
             for (index, point) in router.ranking.curve.iter_mut().enumerate() {
-                point.quality_drop = [f64::NAN, f64::INFINITY, 1e300, 0.1][index % 4];
-                point.band = Some((f64::NEG_INFINITY, f64::NAN));
+                let value = [f64::NAN, f64::INFINITY, 1e300, 0.1][index % 4];
+                point.drop = Figure { value, low: f64::NEG_INFINITY, high: f64::NAN };
             }
         }
     }

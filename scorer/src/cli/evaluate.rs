@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
-    evaluate_report,
+    evaluate_report::Page,
     graded::{self, DataArgs},
 };
 use crate::{
@@ -116,8 +116,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     bar.finish_and_clear();
     if let Some(path) = &args.report {
         let scored: Vec<(&Router, &[f64])> = routers.iter().zip(scores.iter().map(Vec::as_slice)).collect();
-        let shown = (args.baselines, args.prices(&lengths));
-        let report = evaluate_report::report(args.name(), &data, &outcomes, &evaluation, &scored, shown);
+        let page = Page {
+            name: args.name(),
+            data: &data,
+            outcomes: &outcomes,
+            evaluation: &evaluation,
+            bootstrap,
+            baselines: args.baselines,
+            prices: args.prices(&lengths),
+        };
+        let report = page.report(&scored);
         graded::write_whole(path, report::page(&report).as_bytes())?;
     }
     let names: Vec<&str> = routers.iter().map(|router| router.manifest().name.as_str()).collect();

@@ -15,7 +15,7 @@ use crate::{
     lab::{
         label::{self, Balance, Labelled, Same, Spread},
         query_data::{Pair, PairData},
-        report::{self, LabelReport, SpreadPoint},
+        report::{self, LabelReport},
     },
     router::Label,
 };
@@ -127,11 +127,7 @@ fn search(data: &PairData, labelled: &Labelled) -> Option<LabelReport> {
         n: data.rows.len(),
         binary: label::same(&data.rows, Label::Trans, labelled) == Some(Same::TwoQualities),
         chosen: labelled.relaxation?,
-        curve: labelled
-            .curve
-            .iter()
-            .map(|spread| SpreadPoint { t: spread.t, mean_difference: spread.difference })
-            .collect(),
+        curve: labelled.curve.clone(),
         before: report::label_histogram(before),
         after: report::label_histogram(labelled.labels.iter().copied()),
     })

@@ -136,6 +136,39 @@ pub fn evaluate(
     }
 }
 
+/// The quality drop with the queries at the small model that score at least each of some thresholds, which have any order.
+pub fn drops_at(
+    outcomes: &Outcomes,
+    scores: &[f64],
+    thresholds: &[f64],
+    bootstrap: Bootstrap,
+) -> Vec<(f64, Option<Figure>)> {
+    let order = Order::by(scores);
+    let shares: Vec<f64> = thresholds
+        .iter()
+        .map(|threshold| {
+            let at_small = scores.iter().filter(|score| *score >= threshold).count();
+            at_small as f64 / scores.len().max(1) as f64
+        })
+        .collect();
+    let mut rng = fastrand::Rng::with_seed(bootstrap.seed);
+    let mut drawn = vec![Vec::new(); thresholds.len()];
+    for _ in 0..bootstrap.draws {
+        let weights = draw(outcomes.len(), &mut rng);
+        let sweep = order.sweep(outcomes, &weights);
+        for (threshold, drawn) in thresholds.iter().zip(&mut drawn) {
+            // In a draw, another share of the queries is above the same threshold.
+            let at_small: u32 =
+                scores.iter().zip(&weights).filter(|(score, _)| *score >= threshold).map(|(_, weight)| weight).sum();
+            drawn.push(sweep.drop_at(f64::from(at_small) / outcomes.len().max(1) as f64));
+        }
+    }
+    let whole = order.sweep(outcomes, &vec![1; outcomes.len()]);
+    let found =
+        shares.iter().zip(drawn).map(|(share, drawn)| (*share, interval(whole.drop_at(*share), drawn.into_iter())));
+    found.collect()
+}
+
 /// How often each of `n` queries is drawn in `n` draws with replacement.
 pub(crate) fn draw(n: usize, rng: &mut fastrand::Rng) -> Vec<u32> {
     let mut weights = vec![0; n];
@@ -288,6 +321,17 @@ mod tests {
             |seed| evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, Bootstrap { draws: 50, seed }, || {});
         assert_eq!(again(1), again(1));
         assert_ne!(again(1), again(2));
+    }
+
+    #[test]
+    fn drops_at_thresholds_are_those_of_their_shares() {
+        let (outcomes, scores, lengths) = set(500, 0.5, 9);
+        let found = drops_at(&outcomes, &scores, &[0.0, 0.5, 2.0], BOOTSTRAP);
+        assert_eq!((found[0].0, found[2].0), (1.0, 0.0));
+        let whole = evaluate(&outcomes, &[scores], &lengths, BOOTSTRAP, || {}).routers[0].curve[40].drop;
+        assert_eq!((found[0].1.unwrap().value, found[2].1.unwrap().high), (whole.value, 0.0));
+        let half = found[1].1.unwrap();
+        assert!(half.low < half.value && half.value < half.high && half.value < whole.value);
     }
 
     #[test]

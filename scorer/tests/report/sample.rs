@@ -1,8 +1,9 @@
 //! A report from made-up queries: their gaps of quality and their scores are spread evenly, without chance.
 
+use hybrid_llm::lab::label::Spread;
 use hybrid_llm::lab::report::{
     Baselines, CurvePoint, Figure, LabelReport, OperatingPoint, Price, Prices, Promise, Ranking, Report, RouterReport,
-    SetReport, SpreadPoint, calibration_curve, label_histogram,
+    SetReport, calibration_curve, label_histogram,
 };
 
 /// A made-up query: its score and both qualities.
@@ -62,8 +63,8 @@ fn ranking(mut queries: Vec<Query>, key: impl Fn(&Query) -> f64, banded: bool) -
     let at = |share: f64| figure(drops[(share * n as f64).round() as usize], half(share));
     let point = |(index, drop): (usize, &f64)| {
         let share = index as f64 / n as f64;
-        let band = banded.then(|| (drop - half(share), drop + half(share)));
-        CurvePoint { small_share: share, quality_drop: *drop, band }
+        let half = if banded { half(share) } else { 0.0 };
+        CurvePoint { small_share: share, drop: figure(*drop, half) }
     };
     let total = drops[n];
     let apgr = 1.0 - mean((0..=10).map(|decile| drops[decile * n / 10])) / total;
@@ -72,8 +73,8 @@ fn ranking(mut queries: Vec<Query>, key: impl Fn(&Query) -> f64, banded: bool) -
     };
     Ranking {
         apgr: Some(figure(apgr, 0.03)),
-        cpt50: Some(figure(calls(0.5), 0.04)),
-        cpt80: Some(figure(calls(0.8), 0.04)),
+        cpt50: Some(figure(100.0 * calls(0.5), 4.0)),
+        cpt80: Some(figure(100.0 * calls(0.8), 4.0)),
         drop_at: [Some(at(0.1)), Some(at(0.2)), Some(at(0.4))],
         curve: drops.iter().enumerate().map(point).collect(),
     }
@@ -85,10 +86,7 @@ fn router(name: &str, queries: &[Query]) -> RouterReport {
     scores.sort_by(|a, b| b.total_cmp(a));
     let n = scores.len();
     let at = |share: f64| ranking.curve[(share * n as f64).round() as usize];
-    let drop = |point: CurvePoint| {
-        let (low, high) = point.band.unwrap();
-        Figure { value: point.quality_drop, low, high }
-    };
+    let drop = |point: CurvePoint| point.drop;
     let threshold = |share: f64| ((share * n as f64).round() as usize).checked_sub(1).map(|last| scores[last]);
     let points = (0..=20).map(|step| f64::from(step) / 20.0);
     let operating_points = points
@@ -172,10 +170,10 @@ pub(super) fn labels() -> LabelReport {
     let curve = (0..=50).map(|step| f64::from(step) / 25.0).map(|t| {
         let labels = labels(t);
         let differences = labels.iter().flat_map(|a| labels.iter().map(move |b| (a - b).abs()));
-        SpreadPoint { t, mean_difference: differences.sum::<f64>() / (n * n) as f64 }
+        Spread { t, difference: differences.sum::<f64>() / (n * n) as f64 }
     });
     let curve: Vec<_> = curve.collect();
-    let chosen = curve.iter().max_by(|a, b| a.mean_difference.total_cmp(&b.mean_difference)).unwrap().t;
+    let chosen = curve.iter().max_by(|a, b| a.difference.total_cmp(&b.difference)).unwrap().t;
     LabelReport {
         title: "Labels of flan-t5-800m against llama-2-13b".to_owned(),
         small: "flan-t5-800m".to_owned(),

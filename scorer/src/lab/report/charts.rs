@@ -52,14 +52,14 @@ pub(super) fn error_cost(set: &SetReport, id: &str) -> Markup {
     curves.extend(
         routers.map(|(index, router)| (Series::Router(index), router.name.as_str(), router.ranking.curve.as_slice())),
     );
-    let drops = || curves.iter().flat_map(|(_, _, curve)| curve.iter().map(|point| point.quality_drop));
+    let drops = || curves.iter().flat_map(|(_, _, curve)| curve.iter().map(|point| point.drop.value));
     if !drops().any(drawable) {
         return nothing(title, "There is no curve to draw: the quality drop is not defined on this set.");
     }
     let bands = || {
         curves.iter().filter_map(|(series, _, curve)| {
-            let points = curve.iter().filter_map(|point| point.band.map(|(low, high)| (point.small_share, low, high)));
-            let points: Vec<_> = points.collect();
+            let points = curve.iter().map(|point| (point.small_share, point.drop.low, point.drop.high));
+            let points: Vec<_> = points.filter(|(_, low, high)| low < high).collect();
             (matches!(series, Series::Router(_)) && !points.is_empty()).then_some((*series, points))
         })
     };
@@ -68,7 +68,7 @@ pub(super) fn error_cost(set: &SetReport, id: &str) -> Markup {
     let mut layers: Vec<_> = bands().map(|(series, points)| Layer::Band(series, points)).collect();
     let banded = !layers.is_empty();
     layers.extend(curves.iter().map(|(series, _, curve)| {
-        Layer::Line(*series, curve.iter().map(|point| (point.small_share, point.quality_drop)).collect())
+        Layer::Line(*series, curve.iter().map(|point| (point.small_share, point.drop.value)).collect())
     }));
     // The routers come first in the legend, and last in the plot, on top.
     let (routers, others): (Vec<_>, Vec<_>) =

@@ -28,6 +28,12 @@ pub(super) fn whole_percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{}\u{a0}%", number(fraction * 100.0, 0)) } else { UNDEFINED.to_owned() }
 }
 
+/// Per cent as a fraction.
+pub(super) fn part(per_cent: Figure) -> Figure {
+    let Figure { value, low, high } = per_cent;
+    Figure { value: value / 100.0, low: low / 100.0, high: high / 100.0 }
+}
+
 /// An interval in percent, the unit said once.
 pub(super) fn percent_interval(figure: Figure) -> String {
     interval(figure, |value| number(value * 100.0, 1))

@@ -1,6 +1,7 @@
 //! The label report: how the relaxation t* was chosen, and what it does to the labels.
 
 use super::{BINS, charts::tick, format};
+use crate::lab::label::Spread;
 
 /// All that the label page and its plain-text form show.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,22 +17,13 @@ pub struct LabelReport {
     /// Whether every quality is 0 or 1, so that relaxing by less than 1 changes no label.
     pub binary: bool,
     /// The mean absolute pairwise difference of the labels at every t of the grid, by ascending t.
-    pub curve: Vec<SpreadPoint>,
+    pub curve: Vec<Spread>,
     /// t*, the t that was chosen.
     pub chosen: f64,
     /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`label_histogram`] counts them.
     pub before: [u64; BINS],
     /// How many labels y(t*), those of r_trans, are in each bin.
     pub after: [u64; BINS],
-}
-
-/// How far the labels are apart at one t.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SpreadPoint {
-    /// The relaxation t, in units of quality.
-    pub t: f64,
-    /// (1/N²) Σᵢ Σⱼ abs(yᵢ(t) − yⱼ(t)), in [0, 0.5].
-    pub mean_difference: f64,
 }
 
 /// Counts labels in [`BINS`] bins of equal width over [0, 1]; one that is no number counts nowhere.
@@ -47,15 +39,15 @@ pub fn label_histogram(labels: impl IntoIterator<Item = f64>) -> [u64; BINS] {
 
 impl LabelReport {
     /// The point at t*, or else the nearest.
-    pub(super) fn chosen_point(&self) -> Option<SpreadPoint> {
-        let far = |point: &SpreadPoint| (point.t - self.chosen).abs();
+    pub(super) fn chosen_point(&self) -> Option<Spread> {
+        let far = |point: &Spread| (point.t - self.chosen).abs();
         self.curve.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 
     /// What the curve says, in a paragraph.
     pub(super) fn reading(&self) -> String {
         let mut text = format!("{}.", format::queries(self.n));
-        let highest = self.curve.iter().map(|point| point.mean_difference).fold(f64::NEG_INFINITY, f64::max);
+        let highest = self.curve.iter().map(|point| point.difference).fold(f64::NEG_INFINITY, f64::max);
         let (Some(first), Some(chosen)) = (self.curve.first(), self.chosen_point()) else {
             return text + " No t was tried, so there is no curve.";
         };
@@ -72,9 +64,9 @@ impl LabelReport {
         } else {
             text.push_str(&format!(
                 " Two labels differ by {} on average at t = {}, and by {} at t* = {}, the most of all t tried.",
-                format::number(first.mean_difference, 3),
+                format::number(first.difference, 3),
                 tick(first.t),
-                format::number(chosen.mean_difference, 3),
+                format::number(chosen.difference, 3),
                 tick(chosen.t),
             ));
         }
@@ -82,7 +74,7 @@ impl LabelReport {
     }
 
     /// No more than `most` points of the curve, evenly, the chosen one among them.
-    pub(super) fn points(&self, most: usize) -> Vec<SpreadPoint> {
+    pub(super) fn points(&self, most: usize) -> Vec<Spread> {
         let step = self.curve.len().div_ceil(most.max(1)).max(1);
         let chosen = self.chosen_point();
         let rows = self.curve.iter().zip(0_usize..);

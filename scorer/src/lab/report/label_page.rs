@@ -40,7 +40,7 @@ pub fn label_page(report: &LabelReport) -> String {
 
 fn curve(report: &LabelReport) -> Markup {
     let title = "How far the labels are apart.";
-    let points: Vec<_> = report.curve.iter().map(|point| (point.t, point.mean_difference)).collect();
+    let points: Vec<_> = report.curve.iter().map(|point| (point.t, point.difference)).collect();
     if !points.iter().any(|point| drawable(point.0) && drawable(point.1)) {
         return nothing(title, "No t was tried, so there is no curve.");
     }
@@ -103,7 +103,7 @@ fn table(report: &LabelReport) -> Markup {
                 @for point in &points {
                     tr.chosen[chosen == Some(*point)] {
                         th scope="row" { (tick(point.t)) @if chosen == Some(*point) { " = t*" } }
-                        td { (number(point.mean_difference, 4)) }
+                        td { (number(point.difference, 4)) }
                     }
                 }
             }

@@ -14,25 +14,13 @@ mod tables;
 mod text_plot;
 mod words;
 
+pub use super::evaluate::{Baselines, CurvePoint, Figure, Ranking};
+pub use super::figures::SHARES as DROP_SHARES;
 pub use bins::{BINS, CalibrationBin, ScoreHistogram, calibration_curve};
-pub use label::{LabelReport, SpreadPoint, label_histogram};
+pub use label::{LabelReport, label_histogram};
 pub use label_page::label_page;
 pub use page::page;
 pub use text_plot::label_text;
-
-/// The small shares at which [`Ranking::drop_at`] has the quality drop.
-pub const DROP_SHARES: [f64; 3] = [0.1, 0.2, 0.4];
-
-/// A measured value with its 95 % interval. An interval without width is shown as none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figure {
-    /// The value.
-    pub value: f64,
-    /// The interval's lower end.
-    pub low: f64,
-    /// The interval's upper end.
-    pub high: f64,
-}
 
 impl Figure {
     /// Whether there is an interval: one without width says nothing.
@@ -95,17 +83,6 @@ pub struct SetReport {
     pub baselines: Option<Baselines>,
 }
 
-/// How queries were ranked, without a router.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Baselines {
-    /// By chance.
-    pub random: Ranking,
-    /// Shortest first.
-    pub length: Ranking,
-    /// By the true gap of quality: the best that any router could do.
-    pub oracle: Ranking,
-}
-
 /// What one router did on one set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterReport {
@@ -122,34 +99,6 @@ pub struct RouterReport {
     pub promises: Vec<Promise>,
     /// What an operator can choose from: ascending small shares, such as 0 % to 100 % by 5 %.
     pub operating_points: Vec<OperatingPoint>,
-}
-
-/// The figures of one way to rank queries. `None`: not defined on this set (the models' mean qualities are equal, or the
-/// large model's is 0).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranking {
-    /// Average performance gap recovered: 0.5 is random, higher is better.
-    pub apgr: Option<Figure>,
-    /// The share of calls to the large model that recovers 50 % of the gap, in [0, 1]; lower is better.
-    pub cpt50: Option<Figure>,
-    /// The share of calls to the large model that recovers 80 % of the gap, in [0, 1]; lower is better.
-    pub cpt80: Option<Figure>,
-    /// The quality drop at each of [`DROP_SHARES`], as a fraction.
-    pub drop_at: [Option<Figure>; 3],
-    /// The error–cost curve, by ascending small share. A long curve is thinned for the page.
-    pub curve: Vec<CurvePoint>,
-}
-
-/// A point of an error–cost curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// The cost advantage: the share of queries sent to small, in [0, 1].
-    pub small_share: f64,
-    /// The quality drop, as a fraction; negative where routing is better than all at large. A drop that is not finite is
-    /// not drawn.
-    pub quality_drop: f64,
-    /// The drop's 95 % interval, where it is known.
-    pub band: Option<(f64, f64)>,
 }
 
 /// A row of the router's calibration table beside what was measured on this set at the same threshold.

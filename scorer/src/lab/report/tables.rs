@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     CalibrationBin, DROP_SHARES, Figure, Promise, Ranking, SetReport,
-    format::{UNDEFINED, interval, number, percent, percent_interval, whole_percent},
+    format::{UNDEFINED, interval, number, part, percent, percent_interval, whole_percent},
     words::Outcome,
 };
 
@@ -55,8 +55,8 @@ pub(super) fn figures(set: &SetReport) -> Markup {
                     tr {
                         th scope="row" { (name) }
                         td data-label="APGR" { (cell(ranking.apgr, thousandths, |figure| interval(figure, thousandths))) }
-                        td data-label="CPT50" { (cell(ranking.cpt50, percent, percent_interval)) }
-                        td data-label="CPT80" { (cell(ranking.cpt80, percent, percent_interval)) }
+                        td data-label="CPT50" { (cell(ranking.cpt50.map(part), percent, percent_interval)) }
+                        td data-label="CPT80" { (cell(ranking.cpt80.map(part), percent, percent_interval)) }
                         @for (name, drop) in drops.iter().zip(ranking.drop_at) {
                             td data-label=(name) { (cell(drop, percent, percent_interval)) }
                         }

@@ -18,15 +18,15 @@ pub fn label_text(report: &LabelReport, width: usize) -> String {
 fn curve(report: &LabelReport, width: usize) -> String {
     let points = report.points(MAX_ROWS);
     let chosen = report.chosen_point();
-    let highest = points.iter().map(|point| point.mean_difference).fold(0.0, f64::max);
+    let highest = points.iter().map(|point| point.difference).fold(0.0, f64::max);
     let names: Vec<_> = points.iter().map(|point| tick(point.t)).collect();
     let column = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max(1);
     let room = width.saturating_sub(column + "  0.0000  ".len() + " ← t*".len()).max(MIN_BAR);
     let mut text = format!("{:>column$}  mean abs. pairwise difference of the labels\n", "t");
     for (point, name) in points.iter().zip(names) {
         let mark = if chosen == Some(*point) { " ← t*" } else { "" };
-        let drawn = bar(point.mean_difference, highest, room);
-        let row = format!("{name:>column$}  {:>6}  {drawn}{mark}", number(point.mean_difference, 4));
+        let drawn = bar(point.difference, highest, room);
+        let row = format!("{name:>column$}  {:>6}  {drawn}{mark}", number(point.difference, 4));
         text.push_str(row.trim_end());
         text.push('\n');
     }
@@ -66,7 +66,8 @@ fn bar(value: f64, highest: f64, room: usize) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::SpreadPoint, *};
+    use super::*;
+    use crate::lab::label::Spread;
 
     fn report(curve: &[(f64, f64)], chosen: f64) -> LabelReport {
         let mut before = [0; BINS];
@@ -78,10 +79,7 @@ mod tests {
             large: "l".to_owned(),
             n: 1000,
             binary: false,
-            curve: curve
-                .iter()
-                .map(|(t, mean_difference)| SpreadPoint { t: *t, mean_difference: *mean_difference })
-                .collect(),
+            curve: curve.iter().map(|(t, difference)| Spread { t: *t, difference: *difference }).collect(),
             chosen,
             before,
             after,
