@@ -18,13 +18,15 @@ use crate::{
     encode,
     lab::{
         corpus::{Corpus, Side, Source, Text},
-        encoder::{Encoder, Wanted},
+        encoder::{Embeddings, Encoder, EncoderFiles, Wanted},
         evaluate::Figure,
         folder::Target,
         head::{self, Setting, Tried},
+        publish::{CHECKED, Router, Title},
         query_data::{Incomplete, Pair},
-        train::{self, CHECKED, Task, Title, Trained, Validation},
+        train::{self, Task, Trained, Validation},
     },
+    model::Sessions,
     router::{Label, Manifest},
 };
 
@@ -170,6 +172,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let title = title(args);
     title.check(args.max_tokens).map_err(|error| Failure::Usage(error.to_string()))?;
     let target = Target::check(&args.out, args.force)?;
+    let wanted = Wanted { folder: &args.encoder, embedding: args.embedding.as_deref(), max_tokens: args.max_tokens };
+    let files = EncoderFiles::read(wanted)?;
     let (sources, validation) = sources(args);
     let incomplete = if args.skip_incomplete { Incomplete::Skip } else { Incomplete::Refuse };
     let corpus = Corpus::read(&sources, validation.as_ref(), incomplete, args.seed)?;
@@ -178,9 +182,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     warnings.iter().for_each(|warning| warn(warning));
 
     let runtime = args.runtime.load()?;
-    let wanted = Wanted { folder: &args.encoder, embedding: args.embedding.as_deref(), max_tokens: args.max_tokens };
     let workers = args.runtime.workers().min(corpus.rows.len());
-    let mut encoder = Encoder::open(wanted, &runtime, workers, args.runtime.threads())?;
+    let sessions = Sessions { count: workers, threads: args.runtime.threads() };
+    let mut encoder = Encoder::load(files, &runtime, sessions)?;
     let (embeddings, checks, speed) = embed(&mut encoder, &corpus, &task)?;
     let bar = progress("train", head::fits());
     let trained = train::train(&task, &corpus, embeddings, encoder.dim, (workers, args.seed), || bar.inc(1));
@@ -189,8 +193,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         warn(&warning);
         warnings.push(warning);
     }
-    let manifest = train::write(&target, &title, (&task, &corpus), &encoder, &trained, &checks, (&runtime, workers))?;
-    let report = report(args, &corpus, &task, &encoder, &trained, &manifest, speed, (checks.len(), &warnings));
+    let router = Router { title: &title, task: &task, corpus: &corpus, encoder: &encoder, trained: &trained };
+    let manifest = router.write(&target, &checks, &runtime, workers)?;
+    let report = report(&args.out, router, &manifest, speed, (checks.len(), &warnings));
     let stdout = io::BufWriter::new(io::stdout().lock());
     match print(stdout, args.json, &report) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -219,15 +224,11 @@ fn sources(args: &Args) -> (Vec<Source>, Option<Source>) {
 }
 
 /// The embeddings, some texts of validation rows to check the router with, and how fast it went.
-fn embed(
-    encoder: &mut Encoder,
-    corpus: &Corpus,
-    task: &Task,
-) -> Result<(crate::lab::encoder::Embeddings, Vec<Text>, Speed), Failure> {
+fn embed(encoder: &mut Encoder, corpus: &Corpus, task: &Task) -> Result<(Embeddings, Vec<Text>, Speed), Failure> {
     let bar = progress("embed", corpus.rows.len());
     let checks = Mutex::new(Vec::with_capacity(CHECKED));
     let start = Instant::now();
-    let max_tokens = encoder.max_tokens;
+    let max_tokens = encoder.files.max_tokens;
     let embeddings = encoder.embed(corpus, |mut text| {
         bar.inc(1);
         if task.validation.binary_search(&text.row).is_ok() {
@@ -276,18 +277,16 @@ fn progress(what: &'static str, steps: usize) -> ProgressBar {
 }
 
 fn report<'a>(
-    args: &'a Args,
-    corpus: &Corpus,
-    task: &Task,
-    encoder: &'a Encoder,
-    trained: &'a Trained,
+    out: &'a PathBuf,
+    router: Router<'a>,
     manifest: &'a Manifest,
     embedding: Speed,
     (checked, warnings): (usize, &'a [String]),
 ) -> Report<'a> {
+    let Router { task, corpus, encoder, trained, .. } = router;
     let Setting { strength, length } = trained.choice.setting;
     Report {
-        out: &args.out,
+        out,
         name: &manifest.name,
         version: &manifest.version,
         label: manifest.label,
@@ -298,7 +297,7 @@ fn report<'a>(
             left_out: corpus.side(Side::LeftOut).len(),
             skipped: corpus.parts.iter().map(|part| part.skipped).sum(),
         },
-        encoder: EncoderReport { name: &encoder.name, dim: encoder.dim, max_tokens: encoder.max_tokens },
+        encoder: EncoderReport { name: &encoder.files.name, dim: encoder.dim, max_tokens: encoder.files.max_tokens },
         embedding,
         folds: &trained.choice.path,
         chosen: Chosen { strength, length },

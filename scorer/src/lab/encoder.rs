@@ -11,10 +11,10 @@ use super::{
     graph::{EncoderGraph, GraphError, OnnxGraph},
 };
 use crate::{
-    encode::{EncodeError, Encoder as Tokenizer},
-    model::{Embedder, LoadError, ModelError},
+    encode::{EncodeError, Encoder as TextEncoder},
+    model::{Embedder, LoadError, ModelError, Sessions},
     offline,
-    router::{MODEL, Manifest, TOKENIZER},
+    router::{MANIFEST, MODEL, Manifest, TOKENIZER},
     runtime::Runtime,
 };
 
@@ -32,19 +32,32 @@ pub struct Wanted<'a> {
     pub max_tokens: Option<usize>,
 }
 
+/// An encoder's folder that has been read, and makes sense as far as can be seen without running it.
+#[derive(Debug)]
+pub struct EncoderFiles {
+    /// What it is called: by its manifest if it is a router, else like its folder.
+    pub name: String,
+    /// The most tokens that are to be read of a query.
+    pub max_tokens: usize,
+    /// The file with its tokenizer.
+    pub tokenizer: PathBuf,
+    /// The file with its model.
+    pub model: PathBuf,
+    text_encoder: Arc<TextEncoder>,
+    /// Its model, ending in the tensor that was asked for.
+    graph: EncoderGraph,
+    tensor: String,
+}
+
 /// An encoder, ready to embed.
 #[derive(Debug)]
 pub struct Encoder {
-    /// What it is called: by its manifest if it is a router, else like its folder.
-    pub name: String,
-    /// The most tokens it reads of a query.
-    pub max_tokens: usize,
+    /// Where it is from.
+    pub files: EncoderFiles,
     /// How many numbers an embedding has.
     pub dim: usize,
     /// Its model, ending in the embedding.
     pub graph: EncoderGraph,
-    /// The file with its tokenizer.
-    pub tokenizer: PathBuf,
     embedders: Vec<Embedder>,
 }
 
@@ -130,52 +143,68 @@ pub enum EmbedError {
     },
 }
 
-impl Encoder {
-    /// Opens a folder: finds the embedding, adds pooling where the tensor still has a row a token, and tries the longest
-    /// query there can be. `workers` sessions with `threads` threads each will embed.
+impl EncoderFiles {
+    /// Reads a folder and finds the tensor with the embedding.
     ///
     /// # Errors
     /// [`EncoderError`] says which file, and what to do.
-    pub fn open(wanted: Wanted<'_>, runtime: &Runtime, workers: usize, threads: usize) -> Result<Self, EncoderError> {
+    pub fn read(wanted: Wanted<'_>) -> Result<Self, EncoderError> {
         let Wanted { folder, embedding, max_tokens } = wanted;
         let read_error = |file, source| EncoderError::Read { folder: folder.to_owned(), file, source };
-        let path = folder.join(MODEL);
-        let tokenizer = folder.join(TOKENIZER);
-        // A folder without one should fail before its model is read.
+        let (model, tokenizer) = (folder.join(MODEL), folder.join(TOKENIZER));
+        let file = std::fs::read(&model).map_err(|source| read_error(MODEL, source))?;
         std::fs::metadata(&tokenizer).map_err(|source| read_error(TOKENIZER, source))?;
-        let file = std::fs::read(&path).map_err(|source| read_error(MODEL, source))?;
-        let manifest = std::fs::read(folder.join(crate::router::MANIFEST)).ok();
-        let manifest = manifest.and_then(|json| Manifest::parse(&json).ok());
+        // Only a router has one, and only what it says of the encoder counts here.
+        let manifest = std::fs::read(folder.join(MANIFEST)).ok().and_then(|json| Manifest::parse(&json).ok());
         let max_tokens = max_tokens.or(manifest.as_ref().map(|manifest| manifest.max_tokens)).unwrap_or(MAX_TOKENS);
-        let text_encoder = Arc::new(Tokenizer::open(&tokenizer, max_tokens)?);
+        let text_encoder = Arc::new(TextEncoder::open(&tokenizer, max_tokens)?);
 
-        let graph_error = |source| EncoderError::Graph { path: path.clone(), source };
+        let graph_error = |source| EncoderError::Graph { path: model.clone(), source };
         let whole = OnnxGraph::parse(file.into()).map_err(graph_error)?;
         let tensor = whole.find_embedding(embedding).map_err(graph_error)?.to_owned();
-        let mut graph = whole.cut(&tensor).map_err(graph_error)?;
-        drop(whole);
-        let load = |graph: &EncoderGraph, count| {
-            let model = graph.encode();
-            Embedder::load(runtime, &model, &path, &text_encoder, max_tokens, (count, threads))
-        };
-        let mut shape = longest(&mut load(&graph, 1)?, max_tokens).map_err(|source| EncoderError::Length {
-            path: path.clone(),
-            max_tokens,
+        let graph = whole.cut(&tensor).map_err(graph_error)?;
+        let called = || Some(folder.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned());
+        let name = manifest.map(|manifest| manifest.encoder).or_else(called).unwrap_or_else(|| "encoder".to_owned());
+        Ok(Self { name, max_tokens, tokenizer, model, text_encoder, graph, tensor })
+    }
+
+    fn sessions(
+        &self,
+        graph: &EncoderGraph,
+        runtime: &Runtime,
+        sessions: Sessions,
+    ) -> Result<Vec<Embedder>, LoadError> {
+        Embedder::load(runtime, &graph.encode(), &self.model, &self.text_encoder, self.max_tokens, sessions)
+    }
+}
+
+impl Encoder {
+    /// Loads an encoder: adds pooling where the tensor still has a row a token, and tries the longest query there can be.
+    ///
+    /// # Errors
+    /// [`EncoderError`] says which file, and what to do.
+    pub fn load(files: EncoderFiles, runtime: &Runtime, sessions: Sessions) -> Result<Self, EncoderError> {
+        let mut first = files.sessions(&files.graph, runtime, Sessions { count: 1, ..sessions })?;
+        let mut shape = longest(&mut first, files.max_tokens).map_err(|source| EncoderError::Length {
+            path: files.model.clone(),
+            max_tokens: files.max_tokens,
             source,
         })?;
+        drop(first);
+        let mut graph = files.graph.clone();
         if shape.len() == 3 {
             graph = graph.mean_pooled();
             shape.remove(1);
         }
         let dim = match shape.as_slice() {
             [1, dim] if *dim > 0 => usize::try_from(*dim).unwrap_or_default(),
-            _ => return Err(EncoderError::Shape { path, tensor, shape }),
+            _ => {
+                let EncoderFiles { model, tensor, .. } = files;
+                return Err(EncoderError::Shape { path: model, tensor, shape });
+            }
         };
-        let embedders = load(&graph, workers)?;
-        let called =
-            || folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-        let name = manifest.map(|manifest| manifest.encoder).or_else(called).unwrap_or_else(|| "encoder".to_owned());
-        Ok(Self { name, max_tokens, dim, graph, tokenizer, embedders })
+        let embedders = files.sessions(&graph, runtime, sessions)?;
+        Ok(Self { files, dim, graph, embedders })
     }
 
     /// Embeds a corpus, each query by itself; texts are read as they are needed. `seen` gets each text, and `done` is

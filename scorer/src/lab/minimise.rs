@@ -126,7 +126,8 @@ fn search(
         let mut gradient = vec![0.0; point.len()];
         let value = function(&point, &mut gradient);
         let next_slope = dot(direction, &gradient);
-        if !(value <= at.value + ARMIJO * length * slope) {
+        // What is no number is no decrease either.
+        if value.is_nan() || value > at.value + ARMIJO * length * slope {
             high = length;
         } else {
             let done = next_slope.abs() <= -WOLFE * slope;

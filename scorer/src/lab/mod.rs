@@ -11,6 +11,7 @@ pub mod head;
 pub mod label;
 pub mod measure;
 pub mod minimise;
+pub mod publish;
 pub mod query_data;
 pub mod report;
 pub mod split;

@@ -15,6 +15,15 @@ pub struct Embedder {
     max_tokens: usize,
 }
 
+/// How many sessions, and how each one works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// How many there are.
+    pub count: usize,
+    /// How many threads run one inference together.
+    pub threads: usize,
+}
+
 /// What an encoder makes of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
@@ -27,7 +36,7 @@ pub struct Embedding {
 }
 
 impl Embedder {
-    /// Loads `count` sessions of a model whose first output is to be read, each with its own copy of the weights.
+    /// Loads sessions of a model whose first output is to be read, each with its own copy of the weights.
     /// `path` is where the model came from, for messages.
     ///
     /// # Errors
@@ -38,8 +47,9 @@ impl Embedder {
         path: &Path,
         encoder: &Arc<Encoder>,
         max_tokens: usize,
-        (count, threads): (usize, usize),
+        sessions: Sessions,
     ) -> Result<Vec<Self>, LoadError> {
+        let Sessions { count, threads } = sessions;
         let mut builder = runtime.session(threads, count == 1 && threads > 1)?;
         let mut load = || {
             let session = builder

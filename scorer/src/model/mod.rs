@@ -9,7 +9,7 @@ mod session;
 use crate::encode::EncodeError;
 
 pub use self::{
-    embedder::{Embedder, Embedding},
+    embedder::{Embedder, Embedding, Sessions},
     onnx::{LoadError, OnnxModel},
 };
 

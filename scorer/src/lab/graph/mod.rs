@@ -19,8 +19,9 @@ use self::proto::{
 
 /// The name that the embedding has in every router that [`EncoderGraph::with_head`] writes: f32 `[batch, dim]`.
 pub const EMBEDDING: &str = "sentence_embedding";
-/// Tensors `[batch, tokens, dim]` by the names that exporters give them; their mean over the tokens is the embedding.
-const TOKEN_EMBEDDINGS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+/// Where an embedding is looked for when no tensor is named: first the names of what is pooled already, then those that
+/// exporters give to `[batch, tokens, dim]`.
+const USUAL: [&str; 4] = [EMBEDDING, "embedding", "last_hidden_state", "token_embeddings"];
 const INPUT_IDS: &str = "input_ids";
 const ATTENTION_MASK: &str = "attention_mask";
 const LOGITS: &str = "logits";
@@ -137,21 +138,19 @@ impl OnnxGraph {
     }
 
     /// The tensor with the embedding: `wanted`, or the first that is there of [`EMBEDDING`] and the names that exporters
-    /// give to an encoder's output.
+    /// give.
     ///
     /// # Errors
     /// [`GraphError::NoTensor`].
     pub fn find_embedding<'a>(&self, wanted: Option<&'a str>) -> Result<&'a str, GraphError> {
-        let mut usual = [EMBEDDING].into_iter().chain(TOKEN_EMBEDDINGS);
         let found = match wanted {
             Some(wanted) => Some(wanted).filter(|name| self.computes(name)),
-            None => usual.find(|name| self.computes(name)),
+            None => USUAL.into_iter().find(|name| self.computes(name)),
         };
         found.ok_or_else(|| {
             let computed: Vec<&str> = self.computed().filter(|name| !name.is_empty()).collect();
             let last = computed.get(computed.len().saturating_sub(LISTED)..).unwrap_or_default().join(", ");
-            let wanted =
-                wanted.map_or_else(|| format!("{EMBEDDING} or {}", TOKEN_EMBEDDINGS.join(" or ")), str::to_owned);
+            let wanted = wanted.map_or_else(|| USUAL.join(" or "), str::to_owned);
             let outputs = names(&self.graph.output).unwrap_or_default().join(", ");
             GraphError::NoTensor { wanted, outputs, last }
         })
