@@ -94,7 +94,7 @@ pub(super) struct Args {
     max_tokens: Option<usize>,
 
     /// The tensor of the encoder's graph with the embedding, [batch, dim] or [batch, tokens, dim]
-    /// [default: sentence_embedding, else last_hidden_state or token_embeddings]
+    /// [default: the first there is of sentence_embedding, embedding, last_hidden_state, token_embeddings]
     #[arg(long, value_name = "TENSOR")]
     embedding: Option<String>,
 

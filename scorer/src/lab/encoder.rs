@@ -87,12 +87,12 @@ pub enum EncoderError {
         source: io::Error,
     },
     /// The model cannot be edited.
-    #[error("{path} {source}")]
+    #[error("{path} {problem}")]
     Graph {
         /// The model.
         path: PathBuf,
         /// What is wrong with it.
-        source: GraphError,
+        problem: GraphError,
     },
     /// The tokenizer cannot be used.
     #[error(transparent)]
@@ -159,7 +159,7 @@ impl EncoderFiles {
         let max_tokens = max_tokens.or(manifest.as_ref().map(|manifest| manifest.max_tokens)).unwrap_or(MAX_TOKENS);
         let text_encoder = Arc::new(TextEncoder::open(&tokenizer, max_tokens)?);
 
-        let graph_error = |source| EncoderError::Graph { path: model.clone(), source };
+        let graph_error = |problem| EncoderError::Graph { path: model.clone(), problem };
         let whole = OnnxGraph::parse(file.into()).map_err(graph_error)?;
         let tensor = whole.find_embedding(embedding).map_err(graph_error)?.to_owned();
         let graph = whole.cut(&tensor).map_err(graph_error)?;

@@ -68,7 +68,7 @@ pub struct LinearHead {
 #[non_exhaustive]
 pub enum GraphError {
     /// The bytes are no ONNX model.
-    #[error("is not an ONNX model")]
+    #[error("is not an ONNX model: {0}")]
     Parse(#[from] DecodeError),
     /// There is no graph in it.
     #[error("is not an ONNX model: it has no graph")]

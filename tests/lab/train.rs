@@ -1,0 +1,201 @@
+//! `hybrid-llm train`: routers that learned what there was to learn, and are what a server loads.
+
+use hybrid_llm_tests::artifacts::{self, Profile};
+use hybrid_llm_tests::fetch;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const NOUNS: [&str; 12] = [
+    "river", "lamp", "teacher", "engine", "garden", "letter", "violin", "harbour", "cloud", "bridge", "recipe", "clock",
+];
+const EASY: [&str; 4] =
+    ["What colour is a {}?", "Name one use of a {}.", "Is a {} bigger than a cup?", "Spell the word {} for me."];
+const HARD: [&str; 4] = [
+    "Prove by induction that a lattice of {} graphs is distributive.",
+    "Derive the partition function of a {} in the canonical ensemble.",
+    "Give the asymptotic complexity of sorting every {} with a Fibonacci heap.",
+    "Show that the homology group of the {} complex is finitely generated.",
+];
+
+/// Generated queries, each with whether it is easy. Of `hard` and `easy` ones the wording differs, and every fourth noun is
+/// kept for `held_back` queries.
+fn queries(held_back: bool) -> Vec<(String, bool)> {
+    let nouns = NOUNS.iter().enumerate().filter(|(at, _)| (at % 4 == 3) == held_back);
+    let asked = nouns.flat_map(|(_, noun)| {
+        let easy = EASY.iter().map(move |text| (text.replace("{}", noun), true));
+        easy.chain(HARD.iter().map(move |text| (text.replace("{}", noun), false)))
+    });
+    let asked: Vec<_> = asked.collect();
+    let polite = ["", "Please help: ", "Quick one. ", "For my homework: "];
+    polite.iter().flat_map(|polite| asked.iter().map(move |(text, easy)| (format!("{polite}{text}"), *easy))).collect()
+}
+
+/// The small model is right on easy queries, and now and then on others; the large one is right.
+fn data(queries: &[(String, bool)]) -> String {
+    let line = |(at, (query, easy)): (usize, &(String, bool))| {
+        let lucky = at % 7 == 0;
+        let small = [f64::from(*easy != lucky), f64::from(*easy)];
+        json!({"query": query, "quality": {"s": small, "l": [1.0], "other": small}}).to_string() + "\n"
+    };
+    queries.iter().enumerate().map(line).collect()
+}
+
+struct Place {
+    folder: TempDir,
+    scorer: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data.jsonl"), data(&queries(false))).unwrap();
+        Self { folder, scorer: artifacts::scorer(Profile::Dev).unwrap(), runtime: fetch::onnxruntime().unwrap() }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(&self.scorer);
+        command.current_dir(self.folder.path()).args(args).arg("--onnxruntime").arg(&self.runtime);
+        command.output().unwrap()
+    }
+
+    /// Trains with defaults that `more` completes, and gives the report.
+    #[track_caller]
+    fn train(&self, encoder: &str, out: &str, more: &[&str]) -> Value {
+        let args =
+            ["train", "--encoder", encoder, "--data", "data.jsonl", "--small", "s", "--large", "l", "--out", out];
+        let output = self.run(&[&args[..], &["--json"], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The share of pairs of an easy and a hard query, held back from training, that a router orders well.
+    fn auc(&self, router: &str) -> f64 {
+        let queries = queries(true);
+        let lines: String = queries.iter().map(|(query, _)| json!({"query": query}).to_string() + "\n").collect();
+        fs::write(self.folder.path().join("held-back.jsonl"), lines).unwrap();
+        let output = self.run(&["score", "--json", "--router", router, "held-back.jsonl"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let score = |line: &str| serde_json::from_str::<Value>(line).unwrap()["score"].as_f64().unwrap();
+        let scores: Vec<f64> = text.lines().map(score).collect();
+        let of = |wanted: bool| {
+            let pairs = scores.iter().zip(&queries).filter(move |(_, (_, easy))| *easy == wanted);
+            pairs.map(|(score, _)| *score).collect::<Vec<_>>()
+        };
+        let (easy, hard) = (of(true), of(false));
+        let right = easy.iter().map(|easy| hard.iter().filter(|hard| easy > hard).count()).sum::<usize>();
+        right as f64 / (easy.len() * hard.len()) as f64
+    }
+
+    fn manifest(&self, router: &str) -> Value {
+        let path = self.folder.path().join(router).join("router.json");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+}
+
+fn default_router() -> String {
+    artifacts::default_router().display().to_string()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_router_learns_on_the_default_routers_encoder_and_can_be_trained_again() {
+    let place = Place::new();
+    let report = place.train(&default_router(), "first", &["--label", "prob"]);
+    assert_eq!(report["learnt"], true, "{report:#}");
+    assert!(report["checked"].as_u64().unwrap() > 20);
+    assert!(report["validation"]["auc"].as_f64().unwrap() > 0.8);
+    assert_eq!(files(&place.folder.path().join("first")), ["model.onnx", "router.json", "tokenizer.json"]);
+    assert_eq!(files(place.folder.path()), ["data.jsonl", "first"], "nothing beside it");
+    let auc = place.auc("first");
+    assert!(auc > 0.9, "{auc}");
+
+    let manifest = place.manifest("first");
+    assert_eq!(
+        (&manifest["name"], &manifest["label"], &manifest["small"]),
+        (&json!("first"), &json!("prob"), &json!("s"))
+    );
+    assert_eq!(manifest["trained_on"][0]["source"], "data.jsonl");
+    assert_eq!(manifest["trained_on"][0]["rows"], report["rows"]["train"]);
+    assert_eq!(manifest["calibration"], json!([]));
+    let counts = manifest["reference_histogram"]["counts"].as_array().unwrap();
+    assert_eq!(json!(counts.iter().filter_map(Value::as_u64).sum::<u64>()), report["rows"]["validation"]);
+
+    // A router is an encoder too: cut at its embedding, it gives the same head, and the same file, byte for byte.
+    let again = place.train("first", "again", &["--label", "prob", "--workers", "1"]);
+    assert_eq!(again["version"], report["version"]);
+    let other = place.train("first", "again", &["--label", "prob", "--seed", "1", "--force"]);
+    assert_ne!(other["version"], report["version"], "another seed trains on other rows");
+    assert_eq!(files(&place.folder.path().join("again")), ["model.onnx", "router.json", "tokenizer.json"]);
+}
+
+#[test]
+fn tokens_are_pooled_where_the_encoder_does_not() {
+    let place = Place::new();
+    let hidden = "encoder.layer.5.output.LayerNorm";
+    let report =
+        place.train(&default_router(), "pooled", &["--label", "gap", "--embedding", hidden, "--max-tokens", "32"]);
+    assert_eq!((&report["encoder"]["dim"], &report["encoder"]["max_tokens"]), (&json!(384), &json!(32)));
+    let auc = place.auc("pooled");
+    assert!(auc > 0.9, "{auc}");
+}
+
+#[test]
+fn other_pairs_and_a_validation_file_take_part() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("apart.jsonl"), data(&queries(true)) + &data(&queries(false)[..1])).unwrap();
+    let more =
+        ["--label", "det", "--also", "data.jsonl", "other", "l", "--validation", "apart.jsonl", "--name", "mine"];
+    let report = place.train(&default_router(), "router", &more);
+    let (n, apart) = (queries(false).len(), queries(true).len() + 1);
+    assert_eq!(report["rows"], json!({"train": 2 * (n - 1), "validation": apart, "left_out": 2, "skipped": 0}));
+    let manifest = place.manifest("router");
+    assert_eq!(manifest["name"], "mine");
+    let pairs: Vec<_> = manifest["trained_on"].as_array().unwrap().iter().map(|entry| &entry["small"]).collect();
+    assert_eq!(pairs, ["s", "other"]);
+}
+
+#[test]
+fn labels_without_sense_teach_nothing_and_that_is_said() {
+    let place = Place::new();
+    // A hash of the place in the file, which has nothing to do with the query.
+    let line = |(at, (query, _)): (usize, &(String, bool))| {
+        let small = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63;
+        json!({"query": query, "quality": {"s": [small], "l": [1]}}).to_string() + "\n"
+    };
+    let lines: String = queries(false).iter().enumerate().map(line).collect();
+    fs::write(place.folder.path().join("data.jsonl"), lines).unwrap();
+    let report = place.train(&default_router(), "router", &["--label", "det"]);
+    let auc = report["validation"]["auc"].as_f64().unwrap();
+    assert!((0.2..0.8).contains(&auc), "{auc}");
+    if report["learnt"] == false {
+        assert!(report["warnings"].to_string().contains("nothing was learnt"), "{report:#}");
+    }
+}
+
+#[test]
+fn what_is_no_embedding_or_too_long_is_refused_and_nothing_is_left() {
+    let place = Place::new();
+    let fault = |more: &[&str]| {
+        let args =
+            ["train", "--data", "data.jsonl", "--small", "s", "--large", "l", "--label", "det", "--out", "router"];
+        let output = place.run(&[&args[..], &["--encoder", &default_router()], more].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(files(place.folder.path()), ["data.jsonl"]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let shape = fault(&["--embedding", "mask.bias.broadcast"]);
+    assert!(shape.contains("the tensor mask.bias.broadcast is [1, 1, 1, 256] for one query"), "{shape}");
+    let long = fault(&["--max-tokens", "2000"]);
+    assert!(long.contains("cannot read a query of 2000 tokens (--max-tokens lowers it)"), "{long}");
+}
