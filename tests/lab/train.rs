@@ -29,7 +29,7 @@ fn queries(held_back: bool) -> Vec<(String, bool)> {
         easy.chain(HARD.iter().map(move |text| (text.replace("{}", noun), false)))
     });
     let asked: Vec<_> = asked.collect();
-    let polite = ["", "Please help: ", "Quick one. ", "For my homework: "];
+    let polite = ["", "For my homework: "];
     polite.iter().flat_map(|polite| asked.iter().map(move |(text, easy)| (format!("{polite}{text}"), *easy))).collect()
 }
 
@@ -113,7 +113,7 @@ fn a_router_learns_on_the_default_routers_encoder_and_can_be_trained_again() {
     let place = Place::new();
     let report = place.train(&default_router(), "first", &["--label", "prob"]);
     assert_eq!(report["learnt"], true, "{report:#}");
-    assert!(report["checked"].as_u64().unwrap() > 20);
+    assert_eq!(report["checked"], report["rows"]["validation"]);
     assert!(report["validation"]["auc"].as_f64().unwrap() > 0.8);
     assert_eq!(files(&place.folder.path().join("first")), ["model.onnx", "router.json", "tokenizer.json"]);
     assert_eq!(files(place.folder.path()), ["data.jsonl", "first"], "nothing beside it");
@@ -163,24 +163,6 @@ fn other_pairs_and_a_validation_file_take_part() {
     assert_eq!(manifest["name"], "mine");
     let pairs: Vec<_> = manifest["trained_on"].as_array().unwrap().iter().map(|entry| &entry["small"]).collect();
     assert_eq!(pairs, ["s", "other"]);
-}
-
-#[test]
-fn labels_without_sense_teach_nothing_and_that_is_said() {
-    let place = Place::new();
-    // A hash of the place in the file, which has nothing to do with the query.
-    let line = |(at, (query, _)): (usize, &(String, bool))| {
-        let small = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63;
-        json!({"query": query, "quality": {"s": [small], "l": [1]}}).to_string() + "\n"
-    };
-    let lines: String = queries(false).iter().enumerate().map(line).collect();
-    fs::write(place.folder.path().join("data.jsonl"), lines).unwrap();
-    let report = place.train(&default_router(), "router", &["--label", "det"]);
-    let auc = report["validation"]["auc"].as_f64().unwrap();
-    assert!((0.2..0.8).contains(&auc), "{auc}");
-    if report["learnt"] == false {
-        assert!(report["warnings"].to_string().contains("nothing was learnt"), "{report:#}");
-    }
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! `hybrid-llm train`: from graded responses to a router's folder.
 
+mod report;
+
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, IsTerminal as _},
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-
+use self::report::{Report, Speed};
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
@@ -17,18 +17,18 @@ use super::{
 use crate::{
     encode,
     lab::{
-        corpus::{Corpus, Side, Source, Text},
+        corpus::{Corpus, Source, Text},
         encoder::{Embeddings, Encoder, EncoderFiles, Wanted},
-        evaluate::Figure,
         folder::Target,
-        head::{self, Setting, Tried},
+        head,
         publish::{CHECKED, Router, Title},
         query_data::{Incomplete, Pair},
-        train::{self, Task, Trained, Validation},
+        train::{self, Task},
     },
     model::Sessions,
-    router::{Label, Manifest},
+    router::Label,
 };
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train a router: a linear head on a frozen encoder, from graded responses of both models
 #[derive(Debug, clap::Args)]
@@ -114,55 +114,6 @@ pub(super) struct Args {
     runtime: RuntimeArgs,
 }
 
-/// What was done, for people and as JSON.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    out: &'a PathBuf,
-    name: &'a str,
-    version: &'a str,
-    label: Label,
-    relaxation: Option<f64>,
-    rows: RowCounts,
-    encoder: EncoderReport<'a>,
-    embedding: Speed,
-    folds: &'a [Tried],
-    chosen: Chosen,
-    validation: &'a Validation,
-    learnt: bool,
-    checked: usize,
-    warnings: &'a [String],
-}
-
-#[derive(Debug, Serialize)]
-struct RowCounts {
-    train: usize,
-    validation: usize,
-    /// In the validation file too, so not learnt from.
-    left_out: usize,
-    /// Without one of the models.
-    skipped: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct EncoderReport<'a> {
-    name: &'a str,
-    dim: usize,
-    max_tokens: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Speed {
-    queries: usize,
-    seconds: f64,
-    per_second: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Chosen {
-    strength: f64,
-    length: bool,
-}
-
 /// Trains, writes, reports.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
@@ -189,15 +140,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let bar = progress("train", head::fits());
     let trained = train::train(&task, &corpus, embeddings, encoder.dim, (workers, args.seed), || bar.inc(1));
     bar.finish_and_clear();
-    for warning in after(&trained) {
+    for warning in report::after(&trained) {
         warn(&warning);
         warnings.push(warning);
     }
     let router = Router { title: &title, task: &task, corpus: &corpus, encoder: &encoder, trained: &trained };
     let manifest = router.write(&target, &checks, &runtime, workers)?;
-    let report = report(&args.out, router, &manifest, speed, (checks.len(), &warnings));
+    let report = Report::new(&args.out, router, &manifest, speed, (checks.len(), &warnings));
     let stdout = io::BufWriter::new(io::stdout().lock());
-    match print(stdout, args.json, &report) {
+    match report::print(stdout, args.json, &report) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
@@ -241,25 +192,8 @@ fn embed(encoder: &mut Encoder, corpus: &Corpus, task: &Task) -> Result<(Embeddi
     });
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let queries = corpus.rows.len();
-    let speed = Speed { queries, seconds, per_second: queries as f64 / seconds };
+    let speed = Speed::new(corpus.rows.len(), seconds);
     Ok((embeddings?, checks.into_inner().unwrap_or_else(PoisonError::into_inner), speed))
-}
-
-/// What a user should know before the router is used.
-fn after(trained: &Trained) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let Validation { bce, bce_constant, .. } = trained.validation;
-    if !trained.validation.learnt() {
-        warnings.push(format!(
-            "nothing was learnt: on the validation rows the router's cross-entropy is {bce:.4}, and that of giving every query \
-             the mean label {bce_constant:.4}. More or other data may help; this router routes no better than chance"
-        ));
-    }
-    if !trained.converged {
-        warnings.push("the search for the weights stopped short of the minimum: please report it".to_owned());
-    }
-    warnings
 }
 
 fn warn(warning: &str) {
@@ -274,91 +208,4 @@ fn progress(what: &'static str, steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:5} {bar:40} {pos}/{len}, {per_sec}, {eta} left");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(steps as u64).with_style(style).with_message(what)
-}
-
-fn report<'a>(
-    out: &'a PathBuf,
-    router: Router<'a>,
-    manifest: &'a Manifest,
-    embedding: Speed,
-    (checked, warnings): (usize, &'a [String]),
-) -> Report<'a> {
-    let Router { task, corpus, encoder, trained, .. } = router;
-    let Setting { strength, length } = trained.choice.setting;
-    Report {
-        out,
-        name: &manifest.name,
-        version: &manifest.version,
-        label: manifest.label,
-        relaxation: manifest.relaxation,
-        rows: RowCounts {
-            train: task.train.len(),
-            validation: task.validation.len(),
-            left_out: corpus.side(Side::LeftOut).len(),
-            skipped: corpus.parts.iter().map(|part| part.skipped).sum(),
-        },
-        encoder: EncoderReport { name: &encoder.files.name, dim: encoder.dim, max_tokens: encoder.files.max_tokens },
-        embedding,
-        folds: &trained.choice.path,
-        chosen: Chosen { strength, length },
-        validation: &trained.validation,
-        learnt: trained.validation.learnt(),
-        checked,
-        warnings,
-    }
-}
-
-fn print(mut out: impl Write, json: bool, report: &Report<'_>) -> io::Result<()> {
-    if json {
-        serde_json::to_writer_pretty(&mut out, report)?;
-        writeln!(out)?;
-        return out.flush();
-    }
-    let RowCounts { train, validation, left_out, skipped } = report.rows;
-    write!(out, "rows      {train} to learn from, {validation} to validate on")?;
-    for (count, why) in [(left_out, "in both, left out"), (skipped, "without both models, left out")] {
-        if count > 0 {
-            write!(out, ", {count} {why}")?;
-        }
-    }
-    let EncoderReport { name, dim, max_tokens } = report.encoder;
-    writeln!(out, "\nencoder   {name}: {dim} numbers a query, of {max_tokens} tokens at most")?;
-    let Speed { queries, seconds, per_second } = report.embedding;
-    writeln!(out, "embedded  {queries} queries in {seconds:.1} s, {per_second:.1} a second")?;
-    if let Some(relaxation) = report.relaxation {
-        writeln!(out, "label     trans with t* = {relaxation}")?;
-    }
-    writeln!(out, "\nChosen by cross-validation on the rows to learn from:\n\nstrength  length     BCE    AUC")?;
-    for tried in report.folds {
-        let length = if tried.length { "yes" } else { "no" };
-        let chosen = tried.strength == report.chosen.strength && tried.length == report.chosen.length;
-        let mark = if chosen { "  <- chosen" } else { "" };
-        let auc = number(tried.auc);
-        writeln!(out, "{:>8}  {length:>6}  {:.4}  {auc}{mark}", tried.strength, tried.bce)?;
-    }
-    print_validation(&mut out, report.validation)?;
-    let Report { name, version, checked, .. } = report;
-    let folder = report.out.display();
-    writeln!(out, "\n{folder}: router {name}, version {version}; {checked} of its scores checked against the head's")?;
-    writeln!(out, "Next: hybrid-llm calibrate --router {folder}")?;
-    out.flush()
-}
-
-fn print_validation(out: &mut impl Write, validation: &Validation) -> io::Result<()> {
-    let Validation { n, bce, bce_constant, auc, apgr, apgr_length, .. } = *validation;
-    writeln!(out, "\nOn the {n} validation rows:\n")?;
-    writeln!(out, "BCE   {bce:.4}, against {bce_constant:.4} of giving every query the mean label")?;
-    writeln!(out, "AUC   {}, against 0.500 at random", number(auc))?;
-    writeln!(out, "APGR  {}, against {} by length, 0.500 at random", figure(apgr), figure(apgr_length))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
-}
-
-fn figure(figure: Option<Figure>) -> String {
-    match figure {
-        Some(Figure { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
-        None => "- (the large model is no better here)".to_owned(),
-    }
 }

@@ -222,3 +222,64 @@ pub fn train(
     };
     Trained { head, choice, converged, validation, scores }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{
+        corpus::Source,
+        query_data::{Incomplete, Pair},
+    };
+
+    /// A corpus of `count` rows whose qualities `quality` gives.
+    fn corpus(count: usize, quality: impl Fn(usize) -> (f64, f64)) -> Corpus {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |number| {
+            let (small, large) = quality(number);
+            format!("{{\"query\": \"query {number}\", \"quality\": {{\"s\": [{small}], \"l\": [{large}]}}}}\n")
+        };
+        let file = folder.path().join("data.jsonl");
+        std::fs::write(&file, (0..count).map(line).collect::<String>()).unwrap();
+        let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
+        Corpus::read(&[Source { file, pair }], None, Incomplete::Refuse, 0).unwrap()
+    }
+
+    #[test]
+    fn gaps_are_moved_between_0_and_1_by_the_largest_of_their_pair() {
+        assert_eq!(scaled(&[-2.0, 1.0, 0.0, 5.0, -10.0], &[0, 0, 0, 1, 1]), [0.0, 0.75, 0.5, 0.75, 0.0]);
+        assert_eq!(scaled(&[0.0, 0.0], &[0, 0]), [0.5, 0.5], "models that never differ");
+    }
+
+    #[test]
+    fn rows_that_teach_nothing_are_an_error_before_any_work() {
+        let fault = |corpus: &Corpus, kind| Task::new(corpus, kind).unwrap_err();
+        assert!(matches!(fault(&corpus(20, |n| ((n % 2) as f64, 1.0)), Label::Det), TaskError::Few { .. }));
+        let better = corpus(60, |n| (0.5 + n as f64, 0.0));
+        assert_eq!(fault(&better, Label::Det), TaskError::Alike { label: 1.0 });
+        assert!(Task::new(&better, Label::Gap).is_ok(), "the gaps differ");
+        let mut trained_on = corpus(60, |n| ((n % 2) as f64, 1.0));
+        trained_on.sides = vec![Side::Train; 60];
+        assert_eq!(fault(&trained_on, Label::Det), TaskError::NoValidation);
+    }
+
+    #[test]
+    fn what_is_scarce_or_the_same_is_told() {
+        let warnings = |kind| Task::new(&corpus(200, |n| (f64::from(n % 10 != 0), 1.0)), kind).unwrap().warnings();
+        insta::assert_snapshot!(warnings(Label::Det).join("\n"), @"
+        only 14 of 156 rows have a label below 0.5: there is little to learn from
+        only 44 rows validate: the figures will be rough
+        ");
+        insta::assert_snapshot!(warnings(Label::Prob).join("\n"), @"
+        each model has one response a query, so prob is the same as det here
+        only 14 of 156 rows have a label below 0.5: there is little to learn from
+        only 44 rows validate: the figures will be rough
+        ");
+        insta::assert_snapshot!(warnings(Label::Trans).join("\n"), @"
+        qualities have only two values, so trans is the same as prob here
+        only 14 of 156 rows have a label below 0.5: there is little to learn from
+        only 44 rows validate: the figures will be rough
+        ");
+        let rich = corpus(1000, |n| ((n % 2) as f64, 0.5));
+        assert!(Task::new(&rich, Label::Det).unwrap().warnings().is_empty());
+    }
+}

@@ -152,7 +152,7 @@ fn faults_say_what_there_is() {
     insta::assert_snapshot!(parsed.find_embedding(Some("pooled")).unwrap_err(), @"has no tensor pooled; its outputs are scores, unused, its last tensors words, last_hidden_state, scores, unused: name the embedding with --embedding");
     let mut whole = graph();
     whole.node.remove(1);
-    insta::assert_snapshot!(OnnxGraph::parse(file(whole)).unwrap().find_embedding(None).unwrap_err(), @"has no tensor sentence_embedding or last_hidden_state or token_embeddings; its outputs are scores, unused, its last tensors words, scores, unused: name the embedding with --embedding");
+    insta::assert_snapshot!(OnnxGraph::parse(file(whole)).unwrap().find_embedding(None).unwrap_err(), @"has no tensor sentence_embedding or embedding or last_hidden_state or token_embeddings; its outputs are scores, unused, its last tensors words, scores, unused: name the embedding with --embedding");
     let mut whole = graph();
     whole.input.remove(1);
     insta::assert_snapshot!(fault(whole), @"has no input attention_mask; its inputs are input_ids, token_type_ids");
@@ -163,7 +163,7 @@ fn faults_say_what_there_is() {
     let old = Model { graph: Some(graph()), ..Model::default() }.encode_to_vec();
     insta::assert_snapshot!(OnnxGraph::parse(old.into()).unwrap_err(), @"uses opset 1 of the standard operators, but must use 13 or later: export it again");
     insta::assert_snapshot!(OnnxGraph::parse(Bytes::new()).unwrap_err(), @"is not an ONNX model: it has no graph");
-    insta::assert_snapshot!(OnnxGraph::parse(Bytes::from_static(b"not a model")).unwrap_err(), @"is not an ONNX model");
+    insta::assert_snapshot!(OnnxGraph::parse(Bytes::from_static(b"not a model")).unwrap_err(), @"is not an ONNX model: failed to decode Protobuf message: invalid wire type value: 6");
     let mut whole = graph();
     whole.node[1] = node("Add", &["words", "logits"], &["last_hidden_state"]);
     insta::assert_snapshot!(OnnxGraph::parse(file(whole)).unwrap().cut("last_hidden_state").unwrap_err(), @"computes its embedding from a tensor named logits, which must be the name of the result: rename it");

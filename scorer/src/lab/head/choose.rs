@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{Examples, Problem, Setting};
+use super::{COMPARED, Examples, Problem, Setting};
 use crate::{
     lab::{
         measure::{auc, bce},
@@ -62,7 +62,7 @@ pub fn choose(
         let problem = Problem::new(examples, &inside, job.length);
         let mut last = None;
         for (at, setting) in settings.iter().enumerate().filter(|(_, setting)| setting.length == job.length) {
-            let (head, minimum) = problem.fit(setting.strength, last.as_ref());
+            let (head, minimum) = problem.fit(setting.strength, COMPARED, last.as_ref());
             last = Some(minimum);
             let logit = |row: usize| examples.get(row).map_or(0.0, |example| head.source_logit(&example));
             let mut held_back = held_back.lock().unwrap_or_else(PoisonError::into_inner);

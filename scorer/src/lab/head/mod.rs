@@ -29,8 +29,10 @@ pub use self::choose::{Choice, STRENGTHS, Tried, choose, fits, ranking};
 /// The penalty of what should be free (intercepts, the length's weight): just enough to keep them finite where the labels
 /// of a source are all the same.
 const FREE: f64 = 1e-6;
-/// The cross-entropy is flat to about the eighth digit at such a gradient.
-const LIMITS: Limits = Limits { gradient: 1e-5, steps: 500 };
+/// How close to the minimum a head must come that is only compared with others: their cross-entropies differ by more.
+const COMPARED: Limits = Limits { gradient: 1e-4, steps: 200 };
+/// And a head that is kept.
+const KEPT: Limits = Limits { gradient: 1e-7, steps: 2000 };
 /// Served biases are looked for between minus this and this.
 const STEEPEST: f64 = 50.0;
 
@@ -144,11 +146,11 @@ impl<'a> Problem<'a> {
     }
 
     /// The head at the minimum, and where the search ended, to begin the next one from.
-    pub(super) fn fit(&self, strength: f64, start: Option<&Minimum>) -> (Head, Minimum) {
+    pub(super) fn fit(&self, strength: f64, limits: Limits, start: Option<&Minimum>) -> (Head, Minimum) {
         // The weights of the standardised features, then the intercepts.
         let zeros = || vec![0.0; self.features() + self.sources];
         let start = start.map_or_else(zeros, |start| start.point.clone());
-        let minimum = minimise(start, LIMITS, |point, gradient| self.loss(strength, point, gradient));
+        let minimum = minimise(start, limits, |point, gradient| self.loss(strength, point, gradient));
         (self.head(&minimum.point), minimum)
     }
 
@@ -220,7 +222,7 @@ impl<'a> Problem<'a> {
 /// The head of one setting, trained on `rows`; `false` where the search stopped short of the minimum.
 pub fn train(examples: &Examples, rows: &[usize], setting: Setting) -> (Head, bool) {
     let problem = Problem::new(examples, rows, setting.length);
-    let (mut head, minimum) = problem.fit(setting.strength, None);
+    let (mut head, minimum) = problem.fit(setting.strength, KEPT, None);
     problem.serve(&mut head);
     (head, minimum.converged)
 }

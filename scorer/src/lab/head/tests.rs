@@ -153,7 +153,7 @@ proptest! {
     fn at_the_minimum_the_gradient_vanishes(seed in any::<u64>(), strength in 1e-3..10.0_f64) {
         let examples = generated(60, 4, seed);
         let rows = all(&examples);
-        let (_, minimum) = Problem::new(&examples, &rows, false).fit(strength, None);
+        let (_, minimum) = Problem::new(&examples, &rows, false).fit(strength, KEPT, None);
         prop_assert!(minimum.converged);
     }
 }
