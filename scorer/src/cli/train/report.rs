@@ -242,7 +242,7 @@ mod tests {
 
         BCE   0.6755, against 0.6808 of giving every query the mean label
         AUC   0.629, against 0.500 at random
-        APGR  0.677 (0.569 to 0.775), against - (the large model is no better here) by length, 0.500 at random
+        APGR  0.677 (0.569 to 0.775), against none (the large model is no better on these rows) by length, 0.500 at random
 
         routers/mine: router mine, version 2cf372c77282; 200 of its scores checked against the head's
         Next: hybrid-llm calibrate --router routers/mine
