@@ -9,6 +9,7 @@ pub mod folder;
 pub mod graph;
 pub mod head;
 pub mod label;
+pub mod lines;
 pub mod measure;
 pub mod minimise;
 pub mod publish;

@@ -6,15 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{self, BufRead, BufReader, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-/// The longest line, in bytes. A longer one is no query but a mistake, and reading it would take its size in memory.
-const MAX_LINE: u64 = 4 << 20;
+use super::lines::{Lines, MAX_LINE};
 
 /// The two models whose responses are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,11 +152,8 @@ enum Samples {
 /// The lines of a file of query data. Only one is in memory at a time; after an error there are no more.
 #[derive(Debug)]
 pub struct Rows {
-    file: PathBuf,
+    lines: Lines,
     source: String,
-    reader: BufReader<File>,
-    line: usize,
-    buffer: Vec<u8>,
     ended: bool,
 }
 
@@ -168,40 +163,20 @@ impl Rows {
     /// # Errors
     /// [`DataError::Read`].
     pub fn open(file: &Path) -> Result<Self, DataError> {
-        let opened = File::open(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
         let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let reader = BufReader::new(opened);
-        Ok(Self { file: file.to_owned(), source, reader, line: 0, buffer: Vec::new(), ended: false })
+        Ok(Self { lines: Lines::open(file, MAX_LINE)?, source, ended: false })
     }
 
     /// The next line that is not blank.
     fn next_row(&mut self) -> Result<Option<QueryRow>, DataError> {
-        loop {
-            self.buffer.clear();
-            let mut limited = (&mut self.reader).take(MAX_LINE + 1);
-            let read = limited.read_until(b'\n', &mut self.buffer);
-            let read = read.map_err(|source| DataError::Read { file: self.file.clone(), source })?;
-            if read == 0 {
-                return Ok(None);
-            }
-            self.line += 1;
-            if read as u64 > MAX_LINE {
-                return Err(
-                    self.fault(format!("is longer than {} MiB: one query must stand on a line", MAX_LINE >> 20))
-                );
-            }
-            if !self.buffer.trim_ascii().is_empty() {
-                return self.parse().map(Some).map_err(|problem| self.fault(problem));
-            }
+        match self.lines.advance()? {
+            Some(_) => self.parse().map(Some).map_err(|problem| self.lines.fault(problem)),
+            None => Ok(None),
         }
     }
 
-    fn fault(&self, problem: String) -> DataError {
-        DataError::Line { file: self.file.clone(), line: self.line, problem }
-    }
-
     fn parse(&self) -> Result<QueryRow, String> {
-        let deserializer = &mut serde_json::Deserializer::from_slice(&self.buffer);
+        let deserializer = &mut serde_json::Deserializer::from_slice(self.lines.current());
         let line: Line = serde_path_to_error::deserialize(deserializer).map_err(|error| {
             let inner = error.inner();
             // The library's message of a wrong type or token can quote the query.
@@ -221,7 +196,7 @@ impl Rows {
         let id = match line.id {
             Some(Name::Text(id)) => id,
             Some(Name::Number(id)) => id.to_string(),
-            None => self.line.to_string(),
+            None => self.lines.number().to_string(),
         };
         let mut quality = BTreeMap::new();
         for (model, samples) in line.quality {
@@ -237,7 +212,7 @@ impl Rows {
             quality.insert(model, samples);
         }
         let source = line.source.unwrap_or_else(|| self.source.clone());
-        Ok(QueryRow { line: self.line, id, source, query: line.query, quality })
+        Ok(QueryRow { line: self.lines.number(), id, source, query: line.query, quality })
     }
 }
 
