@@ -23,6 +23,8 @@ pub struct Lines {
     reader: BufReader<File>,
     longest: u64,
     line: usize,
+    /// How many bytes have been read.
+    end: u64,
     buffer: Vec<u8>,
 }
 
@@ -33,7 +35,7 @@ impl Lines {
     /// [`DataError::Read`].
     pub fn open(file: &Path, longest: u64) -> Result<Self, DataError> {
         let opened = File::open(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
-        Ok(Self { file: file.to_owned(), reader: BufReader::new(opened), longest, line: 0, buffer: Vec::new() })
+        Ok(Self { file: file.to_owned(), reader: BufReader::new(opened), longest, line: 0, end: 0, buffer: Vec::new() })
     }
 
     /// Goes to the next line that is not blank, and gives it without its end.
@@ -50,6 +52,7 @@ impl Lines {
                 return Ok(None);
             }
             self.line += 1;
+            self.end += read as u64;
             if read as u64 > self.longest {
                 let most = self.longest >> 20;
                 return Err(self.fault(format!("is longer than {most} MiB: one query must stand on a line")));
@@ -69,6 +72,16 @@ impl Lines {
     /// Its number, from one; blank lines count.
     pub fn number(&self) -> usize {
         self.line
+    }
+
+    /// Where it ends: how many bytes of the file stand up to its end.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether the file ends in the midst of it, without a line feed.
+    pub fn is_torn(&self) -> bool {
+        !self.buffer.is_empty() && !self.buffer.ends_with(b"\n")
     }
 
     /// What is wrong with it, as an error that names file and line.

@@ -1,0 +1,176 @@
+//! Queries to collect responses to: JSONL, or text with one a line.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    lines::{Lines, MAX_LINE},
+    query_data::DataError,
+};
+
+/// What a line of JSONL must be, for messages.
+const SHAPE: &str = r#"{"id"?, "source"?, "query", "reference"?}"#;
+
+/// A query to collect responses to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Its line in the file, from one.
+    pub line: usize,
+    /// Its name, unlike any other in the file. A query without one is named by its text ([`digest`]).
+    pub id: String,
+    /// Where it is from; without a word of its own, the file's name.
+    pub source: String,
+    /// What the models are asked; never blank.
+    pub text: String,
+    /// The right answer, or a pattern of it, where one is known.
+    pub reference: Option<String>,
+}
+
+/// What a line of the file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// JSONL where the first line begins with `{`, else text.
+    Auto,
+    /// A query.
+    Text,
+    /// A JSON object with the key "query".
+    Jsonl,
+}
+
+/// A file of queries that cannot be used. The messages never hold a query.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// It cannot be read, or a line is wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// There is nothing in it.
+    #[error("{0} has no queries: it must have one a line, as text or as JSON objects {SHAPE}")]
+    Empty(PathBuf),
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    #[serde(default, deserialize_with = "name")]
+    id: Option<String>,
+    source: Option<String>,
+    query: String,
+    #[serde(default, deserialize_with = "name")]
+    reference: Option<String>,
+}
+
+/// Reads a name or a reference: a string, or a number, which is taken by its digits.
+pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "must be a string or a number")]
+    enum Name {
+        Text(String),
+        Number(serde_json::Number),
+    }
+    let name = Option::<Name>::deserialize(deserializer)?;
+    Ok(name.map(|name| match name {
+        Name::Text(text) => text,
+        Name::Number(number) => number.to_string(),
+    }))
+}
+
+/// What stands for a text: the first 16 hexadecimal digits of its SHA-256. It stays the same when the file grows.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads all queries of a file, of which each must have an id of its own.
+///
+/// # Errors
+/// The first [`QueryError`] in the file's order.
+pub fn read(file: &Path, format: Format) -> Result<Vec<Query>, QueryError> {
+    let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut lines = Lines::open(file, MAX_LINE)?;
+    let mut jsonl = (format != Format::Auto).then_some(format == Format::Jsonl);
+    let mut queries = Vec::new();
+    let mut known = HashMap::new();
+    while let Some(line) = lines.advance()? {
+        let jsonl = *jsonl.get_or_insert(line.trim_ascii_start().starts_with(b"{"));
+        let named = parse(&lines, jsonl)?;
+        if named.query.trim().is_empty() {
+            return Err(lines.fault("query: must not be empty").into());
+        }
+        let unnamed = named.id.is_none();
+        let id = named.id.unwrap_or_else(|| digest(&named.query));
+        if let Some(before) = known.insert(id.clone(), lines.number()) {
+            let problem = if unnamed {
+                format!("is the same query as line {before}: take one of them out, or give each an \"id\"")
+            } else {
+                format!("has the same id as line {before}: each query must have one of its own")
+            };
+            return Err(lines.fault(problem).into());
+        }
+        let source = named.source.unwrap_or_else(|| source.clone());
+        queries.push(Query { line: lines.number(), id, source, text: named.query, reference: named.reference });
+    }
+    if queries.is_empty() {
+        return Err(QueryError::Empty(file.to_owned()));
+    }
+    Ok(queries)
+}
+
+fn parse(lines: &Lines, jsonl: bool) -> Result<Line, DataError> {
+    if jsonl {
+        return lines.json(&format!("{SHAPE} (--format text takes lines as they are)"));
+    }
+    let query = std::str::from_utf8(lines.current()).map_err(|_| lines.fault("is not UTF-8"))?;
+    Ok(Line { id: None, source: None, query: query.to_owned(), reference: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn queries(content: &[u8], format: Format) -> Result<Vec<Query>, String> {
+        let mut file = tempfile::Builder::new().prefix("FILE").suffix(".jsonl").tempfile().unwrap();
+        file.write_all(content).unwrap();
+        let path = file.path().display().to_string();
+        read(file.path(), format).map_err(|error| error.to_string().replace(&path, "FILE"))
+    }
+
+    #[test]
+    fn the_first_line_decides_what_the_file_is() {
+        let jsonl = b"{\"id\": 7, \"source\": \"s\", \"query\": \"a\", \"reference\": 42}\n\n{\"query\": \"b\", \"more\": []}\n";
+        let [first, second] = queries(jsonl, Format::Auto).unwrap().try_into().unwrap();
+        assert_eq!((first.id.as_str(), first.source.as_str(), first.reference.as_deref()), ("7", "s", Some("42")));
+        assert_eq!((second.line, second.id.as_str(), second.reference), (3, "3e23e8160039594a", None));
+        assert!(second.source.starts_with("FILE"), "the file's name stands in for the source");
+        let text = queries(b"What is {}?\n{\"query\": \"text after text\"}\n", Format::Auto).unwrap();
+        assert_eq!(text[1].text, "{\"query\": \"text after text\"}");
+        assert_eq!(queries(jsonl, Format::Text).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_query_without_an_id_keeps_its_name_when_the_file_grows() {
+        let before = queries(b"a\nb\n", Format::Auto).unwrap();
+        let after = queries(b"new\nb\na\n", Format::Auto).unwrap();
+        assert_eq!((&before[0].id, &before[1].id), (&after[2].id, &after[1].id));
+    }
+
+    #[test]
+    fn faults_name_file_and_line_and_never_quote() {
+        let fault = |content: &str| queries(content.as_bytes(), Format::Auto).unwrap_err();
+        insta::assert_snapshot!(fault("{\"query\": \"a\"}\n{\"query\": \" \"}\n"), @"FILE, line 2: query: must not be empty");
+        insta::assert_snapshot!(fault("{\"query\": \"a\"}\nsecret\n"), @r#"FILE, line 2: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
+        insta::assert_snapshot!(fault("{\"query\": [\"secret\"]}\n"), @r#"FILE, line 1: query: is of a wrong type; a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
+        insta::assert_snapshot!(fault("{\"query\": \"a\", \"reference\": [\"secret\"]}\n"), @r#"FILE, line 1: reference: is of a wrong type; a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
+        insta::assert_snapshot!(fault("secret\nother\nsecret\n"), @r#"FILE, line 3: is the same query as line 1: take one of them out, or give each an "id""#);
+        insta::assert_snapshot!(fault("{\"id\": 1, \"query\": \"a\"}\n{\"id\": \"1\", \"query\": \"b\"}\n"), @"FILE, line 2: has the same id as line 1: each query must have one of its own");
+        insta::assert_snapshot!(fault("\n \n"), @r#"FILE has no queries: it must have one a line, as text or as JSON objects {"id"?, "source"?, "query", "reference"?}"#);
+        insta::assert_snapshot!(fault(&"x".repeat(10 << 20)), @"FILE, line 1: is longer than 4 MiB: one query must stand on a line");
+        let latin = queries(b"caf\xe9\n", Format::Auto).unwrap_err();
+        insta::assert_snapshot!(latin, @"FILE, line 1: is not UTF-8");
+    }
+}
