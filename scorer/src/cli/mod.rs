@@ -1,7 +1,9 @@
 //! The command line: arguments in, exit code out.
 
 mod args;
+mod asking;
 mod calibrate;
+mod collect;
 mod evaluate;
 mod evaluate_report;
 mod graded;
@@ -40,6 +42,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Score(score::Args),
+    Collect(Box<collect::Args>),
     Label(label::Args),
     Train(train::Args),
     Calibrate(calibrate::Args),
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Score(args) => score::run(&args),
+        Command::Collect(args) => collect::run(&args),
         Command::Label(args) => label::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

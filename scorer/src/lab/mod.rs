@@ -1,6 +1,7 @@
 //! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
 
 pub mod calibrate;
+pub mod collect;
 pub mod corpus;
 pub mod encoder;
 pub mod evaluate;
@@ -18,5 +19,6 @@ pub mod publish;
 pub mod queries;
 pub mod query_data;
 pub mod report;
+pub mod response;
 pub mod split;
 pub mod train;

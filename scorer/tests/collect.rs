@@ -1,0 +1,523 @@
+//! `hybrid-llm collect` against scripted models with the faults that real ones have.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed test is a panic")]
+
+mod endpoint;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use endpoint::{Act, Endpoint, Outcome, completion, lines, program, run};
+use hybrid_llm::lab::{
+    collect::{Collection, Config, End, Model, Report},
+    openai::{self, Patience, completions_url, retry::RetryPolicy, retry::Stopper},
+    queries::{self, Format},
+    response::ByTier,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    sync::Semaphore,
+};
+
+/// A folder with a file of so many queries, and a place for responses.
+struct Place {
+    folder: tempfile::TempDir,
+    queries: PathBuf,
+    out: PathBuf,
+}
+
+impl Place {
+    fn new(queries: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Self { queries: folder.path().join("queries.jsonl"), out: folder.path().join("out.jsonl"), folder };
+        let line = |n| json!({"id": n, "query": format!("query {n}"), "reference": format!("answer {n}")});
+        place.write((0..queries).map(|n| format!("{}\n", line(n))).collect::<String>());
+        place
+    }
+
+    fn write(&self, queries: impl AsRef<[u8]>) {
+        fs::write(&self.queries, queries).unwrap();
+    }
+
+    /// The program's arguments.
+    fn args<'a>(&'a self, small: &'a str, large: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let (queries, out) = (self.queries.to_str().unwrap(), self.out.to_str().unwrap());
+        let mut args = vec!["collect", queries, "--out", out, "--small-url", small, "--small-model", "s"];
+        args.extend(["--large-url", large, "--large-model", "l"]);
+        args.extend(more);
+        args
+    }
+
+    async fn run(&self, small: &Endpoint, large: &Endpoint, more: &[&str]) -> Outcome {
+        run(&self.args(&small.url, &large.url, more), &[]).await
+    }
+
+    /// The responses that are there, by what they are of; none twice.
+    fn recorded(&self) -> BTreeMap<(String, String, u64), Value> {
+        let mut recorded = BTreeMap::new();
+        for line in lines(&self.out) {
+            let text = |key: &str| line[key].as_str().unwrap().to_owned();
+            let key = (text("id"), text("model"), line["sample"].as_u64().unwrap());
+            assert!(recorded.insert(key.clone(), line.clone()).is_none(), "{key:?} is there twice");
+        }
+        recorded
+    }
+
+    fn clean(&self, text: &str) -> String {
+        text.replace(self.folder.path().to_str().unwrap(), "DIR")
+    }
+}
+
+/// Collects with the library: hardly a wait, and many retries.
+async fn collect(place: &Place, small: &Endpoint, large: &Endpoint, samples: u32) -> Report {
+    let model = |model: &str, endpoint: &Endpoint| {
+        let url = completions_url(&endpoint.url).unwrap();
+        let endpoint = openai::Endpoint { url, model: model.to_owned(), key: None, extra_body: serde_json::Map::new() };
+        Model { endpoint, price: Some("1000,2000".parse().unwrap()) }
+    };
+    let retry = RetryPolicy { retries: 40, first: Duration::from_millis(1), longest: Duration::from_millis(4) };
+    let config = Config {
+        models: ByTier { small: model("s", small), large: model("l", large) },
+        samples: samples.try_into().unwrap(),
+        temperature: 0.7,
+        max_tokens: None,
+        system: None,
+        concurrency: 4.try_into().unwrap(),
+        patience: Patience { timeout: Duration::from_millis(300), retry },
+    };
+    let queries = queries::read(&place.queries, Format::Auto).unwrap();
+    let (_stopper, stop) = Stopper::new();
+    Collection::open(&queries, &config, &place.out, stop).unwrap().run(|_| {}).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_response_is_recorded_once_whatever_goes_wrong() {
+    let faulty = |name: &'static str| {
+        Endpoint::start(move |asked, number| async move {
+            let busy = json!({"error": {"message": "busy", "code": "busy"}});
+            match number % 17 {
+                1 => Act::Status(429, "retry-after: 0", busy),
+                3 => Act::Status(500, "", busy),
+                5 => Act::Status(503, "retry-after: 0.01", json!("busy")),
+                6 => Act::Reset,
+                8 => Act::ResetInBody,
+                10 => Act::Truncate,
+                12 => Act::Garbage,
+                13 => Act::Status(502, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT", busy),
+                15 if number < 34 => Act::Hang,
+                _ => Act::Say(format!("{name} {number} to {}", asked.query())),
+            }
+        })
+    };
+    let (small, large) = (faulty("small").await, faulty("large").await);
+    let place = Place::new(12);
+    let report = collect(&place, &small, &large, 5).await;
+    assert_eq!(report.end, End::Complete);
+    let recorded = place.recorded();
+    assert_eq!(recorded.len(), 12 * 5 * 2);
+    let mut texts = BTreeSet::new();
+    for ((id, model, _), line) in &recorded {
+        let text = line["response"].as_str().unwrap();
+        let name = if model == "s" { "small" } else { "large" };
+        assert_eq!(line["tier"], name);
+        assert!(text.starts_with(name) && text.ends_with(&format!("query {id}")), "{line}");
+        assert!(texts.insert(text), "one answer is recorded twice: {text}");
+        assert_eq!(line["reference"], format!("answer {id}"));
+    }
+    for (model, endpoint) in [(&report.models.small, &small), (&report.models.large, &large)] {
+        assert_eq!((model.responses, model.missing), (60, 0));
+        assert_eq!(model.requests, endpoint.asked().len() as u64);
+        assert_eq!(model.retries, model.requests - 60, "every request that gave no response was made up for");
+        assert!(model.retries >= 20, "the faults were there: {}", model.retries);
+        assert_eq!((model.input_tokens, model.output_tokens, model.without_tokens), (600, 1200, 0));
+        assert_eq!(model.cost_usd, Some(0.6 + 2.4));
+        let characters = recorded.values().filter(|line| line["model"] == model.model.as_str());
+        let characters: usize = characters.map(|line| line["response"].as_str().unwrap().len()).sum();
+        assert_eq!(model.mean_characters, Some(characters as f64 / 60.0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_goes_on_where_it_was() {
+    let slow = |name: &'static str| {
+        Endpoint::start(move |asked, number| async move {
+            tokio::time::sleep(Duration::from_millis(number as u64 * 7 % 10)).await;
+            Act::Say(format!("{name} {number} to {}", asked.query()))
+        })
+    };
+    let (small, large) = (slow("small").await, slow("large").await);
+    let place = Place::new(30);
+    let args = ["--samples", "3", "--concurrency", "3", "--small-key-env", "RUN", "--large-key-env", "RUN"];
+    let args = place.args(&small.url, &large.url, &args);
+    let mut kills = 0;
+    loop {
+        let before = whole_lines(&place.out);
+        // The key tells whose requests they are: those of a killed run can still be on their way.
+        let run = format!("run-{kills}");
+        let mut child = program(&args, &[("RUN", &run)]);
+        let until = small.asked().len() + fastrand::usize(5..16);
+        let killed = tokio::select! {
+            status = child.wait() => { assert!(status.unwrap().success()); false }
+            () = small.until_asked(until) => true,
+        };
+        if killed {
+            child.kill().await.unwrap();
+            kills += 1;
+            let text = fs::read(&place.out).unwrap_or_default();
+            if kills % 3 == 0 && text.ends_with(b"\n") {
+                // As if the kill had come in the midst of a line.
+                fs::write(&place.out, [&text[..], b"{\"id\": \"0\", \"sour"].concat()).unwrap();
+            }
+        }
+        for (model, endpoint) in [("s", &small), ("l", &large)] {
+            let mut asked = BTreeMap::<_, u64>::new();
+            let bearer = format!("Bearer {run}");
+            for request in endpoint.asked().iter().filter(|asked| asked.authorization.as_ref() == Some(&bearer)) {
+                *asked.entry(request.query().to_owned()).or_default() += 1;
+            }
+            for (query, asked) in asked {
+                let id = query.strip_prefix("query ").unwrap();
+                let known = before.iter().filter(|key| key.0 == id && key.1 == model).count() as u64;
+                assert!(known + asked <= 3, "{query}: {known} were there, and {asked} were asked for");
+            }
+        }
+        if !killed {
+            break;
+        }
+        let whole = whole_lines(&place.out);
+        assert!(before.is_subset(&whole), "a kill took recorded responses away");
+    }
+    assert!(kills >= 4, "{kills}");
+    assert_eq!(place.recorded().len(), 30 * 3 * 2);
+    // What was under way at a kill may be asked for again, and nothing else.
+    let asked = small.asked().len() + large.asked().len();
+    assert!(asked <= 180 + kills * 6, "{asked} requests, {kills} kills");
+}
+
+/// The responses in a file whose last line may be torn.
+fn whole_lines(file: &Path) -> BTreeSet<(String, String, u64)> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let parsed = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    parsed.map(|line| (text(&line["id"]), text(&line["model"]), line["sample"].as_u64().unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_waits_for_what_is_under_way() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = |name: &'static str| {
+        let gate = Arc::clone(&gate);
+        Endpoint::start(move |_, number| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Act::Say(format!("{name} {number}"))
+            }
+        })
+    };
+    let (small, large) = (held("small").await, held("large").await);
+    let place = Place::new(10);
+    let args = place.args(&small.url, &large.url, &["--samples", "1", "--concurrency", "2"]);
+    let mut child = program(&args, &[]);
+    small.until_asked(2).await;
+    large.until_asked(2).await;
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).await.unwrap();
+    assert!(said.starts_with("stopping when the requests under way are answered"), "{said}");
+    gate.add_permits(100);
+    stderr.read_to_string(&mut said).await.unwrap();
+    let outcome = Outcome::of(child.wait_with_output().await.unwrap());
+    assert_eq!(outcome.code, Some(1));
+    assert!(place.clean(&said).contains("error: interrupted: 4 of 20 responses are in DIR/out.jsonl"), "{said}");
+    assert_eq!(place.recorded().len(), 4);
+    assert_eq!((small.asked().len(), large.asked().len()), (2, 2));
+    let outcome = place.run(&small, &large, &["--samples", "1", "--concurrency", "2"]).await;
+    assert_eq!((outcome.code, place.recorded().len()), (Some(0), 20));
+    assert_eq!((small.asked().len(), large.asked().len()), (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_requests_are_under_way_than_allowed() {
+    let slow = || {
+        Endpoint::start(|_, _| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Act::Say("a".to_owned())
+        })
+    };
+    let (small, large) = (slow().await, slow().await);
+    let outcome = Place::new(10).run(&small, &large, &["--samples", "5", "--concurrency", "3"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!((small.most_at_once(), large.most_at_once()), (3, 3), "each model has its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_is_what_is_sent_and_written() {
+    let (small, large) = (Endpoint::plain("small").await, Endpoint::plain("large").await);
+    let place = Place::new(1);
+    let more = [
+        "--samples",
+        "1",
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "7",
+        "--system",
+        "be brief",
+        "--small-price",
+        "50,100",
+    ];
+    let more =
+        [&more[..], &["--large-extra-body", r#"{"max_tokens": null, "max_completion_tokens": 8}"#, "--json"]].concat();
+    let more = [&more[..], &["--large-key-env", "MY_KEY"]].concat();
+    let args = place.args(&small.url, &large.url, &more);
+    let outcome = run(&args, &[("MY_KEY", "sk-secret"), ("OPENAI_API_KEY", "sk-other")]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let messages = json!([{"role": "system", "content": "be brief"}, {"role": "user", "content": "query 0"}]);
+    let (to_small, to_large) = (&small.asked()[0], &large.asked()[0]);
+    assert_eq!(to_small.path, "/v1/chat/completions");
+    let body = json!({"model": "s", "messages": messages, "temperature": 0.0, "max_tokens": 7});
+    assert_eq!((&to_small.body, to_small.authorization.as_deref()), (&body, None), "no host gets a key unasked");
+    let body = json!({"model": "l", "messages": messages, "temperature": 0.0, "max_completion_tokens": 8});
+    assert_eq!((&to_large.body, to_large.authorization.as_deref()), (&body, Some("Bearer sk-secret")));
+    let line = json!({
+        "id": "0", "source": "queries", "query": "query 0", "reference": "answer 0", "model": "s", "tier": "small",
+        "sample": 0, "response": "small 0", "finish_reason": "stop", "input_tokens": 10, "output_tokens": 20,
+    });
+    assert_eq!(place.recorded()[&("0".to_owned(), "s".to_owned(), 0)], line);
+    let mut report = outcome.json();
+    assert!(report["seconds"].take().as_f64().unwrap() > 0.0);
+    let model = |model: &str, cost: Value| {
+        json!({"model": model, "responses": 1, "missing": 0, "failures": {}, "requests": 1, "retries": 0, "input_tokens": 10,
+               "output_tokens": 20, "without_tokens": 0, "cost_usd": cost, "cut": 0, "mean_characters": 7.0})
+    };
+    let expected = json!({"queries": 1, "samples": 1, "seconds": null, "small": model("s", json!(0.0025)),
+                          "large": model("l", json!(null)), "ended": "complete"});
+    assert_eq!(report, expected);
+    let settings = fs::read_to_string(place.folder.path().join("out.jsonl.settings")).unwrap();
+    for text in [outcome.stdout, outcome.stderr, settings, fs::read_to_string(&place.out).unwrap()] {
+        assert!(!text.contains("sk-"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_stops_the_run_at_once() {
+    let echo = |asked: endpoint::Asked, _| async move {
+        // As if somebody's server quoted the key and the query.
+        let message = format!("{:?} {}", asked.authorization, asked.query());
+        Act::Status(401, "", json!({"error": {"message": message, "code": "invalid_api_key"}}))
+    };
+    let (small, large) = (Endpoint::plain("small").await, Endpoint::start(echo).await);
+    let place = Place::new(50);
+    let more = ["--large-key-env", "MY_KEY", "--samples", "2", "--concurrency", "4"];
+    let outcome = run(&place.args(&small.url, &large.url, &more), &[("MY_KEY", "sk-secret")]).await;
+    assert_eq!(outcome.code, Some(1));
+    assert!(large.asked().len() <= 4, "{}", large.asked().len());
+    let error = format!(
+        "error: the large model: {}/chat/completions answered 401 (invalid_api_key): check the API key in MY_KEY\n",
+        large.url
+    );
+    assert!(outcome.stderr.starts_with(&error), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("mend this and run the same command again to go on"), "{}", outcome.stderr);
+    for text in [outcome.stdout, outcome.stderr] {
+        assert!(!text.contains("sk-") && !text.contains("query "), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_missing_and_asked_for_again_by_the_next_run() {
+    let picky = |asked: endpoint::Asked, number| async move {
+        match asked.query() {
+            "query 1" if number < 18 => Act::Status(400, "", json!({"error": {"code": "context_length_exceeded"}})),
+            "query 2" if number < 18 => Act::Body(completion("half a", "content_filter")),
+            "query 3" if number < 18 => Act::Body(completion(" ", "length")),
+            "query 4" => Act::Body(completion("cut off", "length")),
+            _ => Act::Say("a".to_owned()),
+        }
+    };
+    let (small, large) = (Endpoint::start(picky).await, Endpoint::plain("large").await);
+    let place = Place::new(6);
+    let first = place.run(&small, &large, &["--samples", "2"]).await;
+    assert_eq!((first.code, small.asked().len()), (Some(1), 12), "each was asked for once");
+    insta::assert_snapshot!(first.stderr, @"error: 6 of 24 responses are missing; run the same command again to ask for them again");
+    let small_part =
+        first.stdout.lines().skip_while(|line| !line.starts_with("small")).take(4).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(small_part, @"
+    small s: 6 responses in the file; 12 requests now, 0 of them retries; 60 tokens in, 120 out; 3 characters a response; 2 cut off at the limit of tokens
+      2 responses missing: answered 400 (context_length_exceeded)
+      2 responses missing: the content filter stopped the response
+      2 responses missing: the response was empty (cut off by the limit of tokens before it began)
+    ");
+    let second = place.run(&small, &large, &["--samples", "2"]).await;
+    assert_eq!((second.code, small.asked().len()), (Some(1), 18), "only what was missing");
+    let third = place.run(&small, &large, &["--samples", "2"]).await;
+    assert_eq!((third.code, small.asked().len(), place.recorded().len()), (Some(0), 24, 24), "{third:?}");
+    let fourth = place.run(&small, &large, &["--samples", "2"]).await;
+    assert_eq!((fourth.code, small.asked().len()), (Some(0), 24), "nothing is missing");
+    let more = place.run(&small, &large, &["--samples", "3"]).await;
+    assert_eq!((more.code, small.asked().len(), place.recorded().len()), (Some(0), 30, 36), "more samples are added");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_of_no_use_ends_the_run() {
+    let large = Endpoint::plain("large").await;
+    let refusing = Endpoint::start(|_, _| async {
+        Act::Status(400, "", json!({"error": {"code": "unsupported_parameter", "param": "max_tokens"}}))
+    })
+    .await;
+    let place = Place::new(100);
+    let outcome = place.run(&refusing, &large, &["--samples", "1", "--concurrency", "1"]).await;
+    assert_eq!((outcome.code, refusing.asked().len()), (Some(1), 20));
+    assert!(
+        outcome
+            .stderr
+            .contains("refused the first 20 requests; the last time, answered 400 (unsupported_parameter: max_tokens)"),
+        "{}",
+        outcome.stderr
+    );
+    let place = Place::new(100);
+    let gone = Endpoint::plain("small").await.url.clone();
+    let args = ["--samples", "1", "--retries", "0"];
+    let outcome = run(&place.args(&gone, &large.url, &args), &[]).await;
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("could not be reached (Connection refused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("and so for 5 responses in a row"), "{}", outcome.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wait_that_the_server_asks_for_is_kept() {
+    let (small, large) = (
+        Endpoint::start(|_, number| async move {
+            if number == 0 { Act::Status(429, "Retry-After: 1", json!({})) } else { Act::Say("a".to_owned()) }
+        })
+        .await,
+        Endpoint::plain("large").await,
+    );
+    let outcome = Place::new(5).run(&small, &large, &["--samples", "1", "--concurrency", "1", "--json"]).await;
+    assert_eq!(outcome.json()["small"]["retries"], 1);
+    let asked = small.asked();
+    assert!(asked[1].at - asked[0].at >= Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_spoken_and_certificates_are_checked() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(Arc::new(
+        tokio_rustls::rustls::crypto::ring::default_provider(),
+    ));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let say = |_, _| async { Act::Say("a".to_owned()) };
+    let small = Endpoint::start_with(say, Some(tls)).await;
+    let large = Endpoint::plain("large").await;
+    let place = Place::new(2);
+    let roots = place.folder.path().join("roots.pem");
+    fs::write(&roots, certified.cert.pem()).unwrap();
+    let args = place.args(&small.url, &large.url, &["--samples", "1", "--retries", "0"]);
+    let outcome = run(&args, &[("SSL_CERT_FILE", roots.to_str().unwrap())]).await;
+    assert_eq!((outcome.code, place.recorded().len()), (Some(0), 4), "{outcome:?}");
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(&roots, other.cert.pem()).unwrap();
+    fs::remove_file(&place.out).unwrap();
+    let outcome = run(&args, &[("SSL_CERT_FILE", roots.to_str().unwrap())]).await;
+    assert_eq!((outcome.code, small.asked().len()), (Some(1), 2), "{outcome:?}");
+    assert!(outcome.stdout.contains("invalid peer certificate"), "{outcome:?}");
+    let outcome = run(&args, &[("SSL_CERT_FILE", "/nowhere")]).await;
+    assert!(outcome.stderr.contains("https needs root certificates"), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_input_is_named_and_nothing_is_asked_or_written() {
+    let (small, large) = (Endpoint::plain("small").await, Endpoint::plain("large").await);
+    let place = Place::new(1);
+    let mut report = String::new();
+    let mut failure = async |code, queries: &[u8], more: &[&str]| {
+        place.write(queries);
+        let outcome = place.run(&small, &large, more).await;
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        report += outcome.stderr.lines().next().unwrap();
+        report += "\n";
+    };
+    failure(1, b"{\"query\": \"a\"}\n{\"query\": \" \"}\n", &[]).await;
+    failure(1, b"{\"query\": \"a\"}\nsecret\n", &[]).await;
+    failure(1, format!("a\n{}\n", "x".repeat(10 << 20)).as_bytes(), &[]).await;
+    failure(1, b"a\nb\na\n", &[]).await;
+    failure(1, b"", &[]).await;
+    failure(2, b"a\n", &["--small-key-env", "NOT_SET"]).await;
+    failure(2, b"a\n", &["--temperature", "0"]).await;
+    failure(2, b"a\n", &["--temperature", "hot"]).await;
+    failure(2, b"a\n", &["--samples", "0"]).await;
+    failure(2, b"a\n", &["--small-price", "1"]).await;
+    failure(2, b"a\n", &["--small-extra-body", "[]"]).await;
+    let queries = place.queries.to_str().unwrap();
+    let args = |url, model| {
+        [
+            "collect",
+            queries,
+            "--out",
+            "/nowhere/out",
+            "--small-url",
+            url,
+            "--small-model",
+            "s",
+            "--large-url",
+            "http://h",
+            "--large-model",
+            model,
+        ]
+    };
+    for args in
+        [args("localhost:80", "l"), args("http://me:secret@h", "l"), args("http://h", "s"), args("http://h", "l")]
+    {
+        report += run(&args, &[]).await.stderr.lines().next().unwrap();
+        report += "\n";
+    }
+    insta::assert_snapshot!(place.clean(&report), @r#"
+    error: DIR/queries.jsonl, line 2: query: must not be empty
+    error: DIR/queries.jsonl, line 2: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)
+    error: DIR/queries.jsonl, line 2: is longer than 4 MiB: one query must stand on a line
+    error: DIR/queries.jsonl, line 3: is the same query as line 1: take one of them out, or give each an "id"
+    error: DIR/queries.jsonl has no queries: it must have one a line, as text or as JSON objects {"id"?, "source"?, "query", "reference"?}
+    error: the environment variable NOT_SET is not set or empty: it must hold the API key
+    error: --temperature 0 gives the same response again and again: add --samples 1, or sample with more
+    error: invalid value 'hot' for '--temperature <T>': must be a number from 0 to 2
+    error: invalid value '0' for '--samples <N>': number would be zero for non-zero type
+    error: invalid value '1' for '--small-price <IN,OUT>': must be two prices, of a million input and output tokens in US dollars, such as 0.05,0.08
+    error: invalid value '[]' for '--small-extra-body <JSON>': must be a JSON object such as {"reasoning_effort": "low"}
+    error: invalid value 'localhost:80' for '--small-url <URL>': must be a URL such as http://127.0.0.1:8000/v1 or https://api.openai.com/v1
+    error: invalid value 'http://me:secret@h' for '--small-url <URL>': must hold no user name or password: keys come from an environment variable
+    error: --small-model and --large-model are the same: their responses could not be told apart
+    error: cannot write /nowhere/out: No such file or directory (os error 2)
+    "#);
+    assert!(small.asked().is_empty() && large.asked().is_empty());
+    let left: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["queries.jsonl"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_run_is_refused() {
+    let (small, large) = (Endpoint::plain("small").await, Endpoint::plain("large").await);
+    let place = Place::new(2);
+    assert_eq!(place.run(&small, &large, &["--samples", "1", "--concurrency", "1"]).await.code, Some(0));
+    let before = fs::read(&place.out).unwrap();
+    let mut report = String::new();
+    report += &place.run(&small, &large, &["--samples", "1", "--temperature", "1", "--system", "s"]).await.stderr;
+    report += &place.run(&small, &large, &["--samples", "1", "--small-extra-body", "{\"top_p\": 0.5}"]).await.stderr;
+    place.write("{\"id\": 0, \"query\": \"another\"}\n");
+    report += &place.run(&small, &large, &["--samples", "1"]).await.stderr;
+    insta::assert_snapshot!(place.clean(&report), @r#"
+    error: DIR/out.jsonl was made with other settings: system was null, now "s", temperature was 0.7, now 1.0; use the same again, or choose another --out
+    error: DIR/out.jsonl was made with other settings: small.extra_body.top_p was null, now 0.5; use the same again, or choose another --out
+    error: DIR/out.jsonl, line 1: has another query under its id than the file of queries: give the new one a new id
+    "#);
+    assert_eq!((fs::read(&place.out).unwrap(), small.asked().len()), (before, 2));
+}
