@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use crate::lab::{
-    collect::Progress,
-    openai::{Endpoint, Key, Patience, completions_url, retry::RetryPolicy, retry::Stopper},
+use crate::lab::openai::{
+    Endpoint, Key, Patience,
+    account::Progress,
+    completions_url,
+    retry::{RetryPolicy, Stopper},
 };
 
 /// Where the key of a host comes from, if no variable is named for it. Other hosts get no key unasked.

@@ -11,8 +11,8 @@ use super::{
     asking::{self, AskArgs},
 };
 use crate::lab::{
-    collect::{Collection, Config, End, Model, ModelReport, Price, Report},
-    openai::retry::Stopper,
+    collect::{Collection, Config, Model, ModelReport, Report},
+    openai::{account::End, price::Price, retry::Stopper},
     queries::{self, Format},
     response::{ByTier, Tier},
 };
@@ -192,10 +192,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         End::Interrupted => {
             Err(format!("interrupted: {there} of {all} responses are in {out}; {again} to go on").into())
         }
-        End::Stopped { tier, why } => {
-            let model = tier.name();
-            let rest = format!("{there} of {all} responses are in {out}; mend this and {again} to go on");
-            Err(format!("the {model} model: {why}\n{rest}").into())
+        End::Stopped { why } => {
+            Err(format!("{why}\n{there} of {all} responses are in {out}; mend this and {again} to go on").into())
         }
     }
 }
@@ -209,7 +207,7 @@ fn text(report: &Report) -> String {
         let model = report.models.get(tier);
         let _ = writeln!(text, "{} {}: {}", tier.name(), model.model, line(model));
         for (why, count) in &model.failures {
-            let _ = writeln!(text, "  {count} responses missing: {why}");
+            let _ = writeln!(text, "  {count} missing: {why}");
         }
     }
     text

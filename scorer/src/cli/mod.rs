@@ -7,6 +7,7 @@ mod collect;
 mod evaluate;
 mod evaluate_report;
 mod graded;
+mod judge;
 mod label;
 mod queries;
 mod score;
@@ -43,6 +44,7 @@ enum Command {
     Serve(serve::Args),
     Score(score::Args),
     Collect(Box<collect::Args>),
+    Judge(Box<judge::Args>),
     Label(label::Args),
     Train(train::Args),
     Calibrate(calibrate::Args),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Score(args) => score::run(&args),
         Command::Collect(args) => collect::run(&args),
+        Command::Judge(args) => judge::run(&args),
         Command::Label(args) => label::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

@@ -9,6 +9,7 @@ pub mod figures;
 pub mod folder;
 pub mod graph;
 pub mod head;
+pub mod judge;
 pub mod label;
 pub mod lines;
 pub mod log;

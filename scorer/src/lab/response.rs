@@ -120,6 +120,8 @@ pub struct Answered {
     pub reference: Option<String>,
     /// The model's name.
     pub model: String,
+    /// Which of a pair the model is, if the line says so.
+    pub tier: Option<Tier>,
     /// Which of the model's responses to this query; without one, the order of the lines tells.
     pub sample: Option<u32>,
     /// The response, which a line that brings its own grade may leave out.
@@ -137,6 +139,7 @@ struct Line {
     #[serde(default, deserialize_with = "name")]
     reference: Option<String>,
     model: String,
+    tier: Option<Tier>,
     sample: Option<u32>,
     response: Option<String>,
 }
@@ -185,6 +188,7 @@ impl Responses {
             query: line.query,
             reference: line.reference,
             model: line.model,
+            tier: line.tier,
             sample: line.sample,
             response: line.response,
             column,

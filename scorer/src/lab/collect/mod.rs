@@ -20,23 +20,20 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::report::Tally;
-pub use self::report::{End, ModelReport, Price, Report};
+pub use self::report::{ModelReport, Report};
 use super::{
     log::{Log, LogError},
     openai::{
         Client, Endpoint, Patience,
-        fault::CallError,
+        account::{End, Losses, Progress},
         message::{Completion, Prompt},
+        price::Price,
         retry::Stop,
     },
     queries::Query,
     response::{ByTier, Response, Tier},
 };
 
-/// After so many responses in a row that an endpoint gave up on, the run stops: it is down.
-const DOWN_AFTER: u32 = 5;
-/// After so many refused requests the run stops if the endpoint has never answered one: every request is at fault.
-const REFUSED_AFTER: u64 = 20;
 /// How often the progress is told, besides after every response.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -96,27 +93,13 @@ pub enum CollectError {
     Client(#[from] io::Error),
 }
 
-/// How far it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Responses recorded, now and before.
-    pub recorded: u64,
-    /// Responses that this run could not get.
-    pub failed: u64,
-    /// Requests that were not the first for their response.
-    pub retries: u64,
-    /// How long an endpoint is to be left alone, if one asked for that.
-    pub pause: Option<Duration>,
-}
-
 /// What is known of one model's part.
 #[derive(Debug, Default)]
 struct Side<'a> {
     /// What is to be asked for: queries, and which of their samples.
     missing: Vec<(&'a Query, u32)>,
     tally: Tally,
-    /// How many responses in a row were given up.
-    given_up: u32,
+    losses: Losses,
 }
 
 /// A collection that is open, but has not begun to ask.
@@ -200,7 +183,11 @@ impl<'a> Collection<'a> {
         let mut outcomes = pin!(stream::select(small, large));
         let mut ticks = tokio::time::interval(TICK);
         let stopped = loop {
-            progress(Progress::of(&sides, &clients));
+            let part = |tier| {
+                let side: &Side<'_> = sides.get(tier);
+                Progress::of(clients.get(tier), side.tally.responses(), &side.losses)
+            };
+            progress(part(Tier::Small).and(part(Tier::Large)));
             let (tier, query, sample, completion) = tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => outcome,
@@ -208,24 +195,25 @@ impl<'a> Collection<'a> {
                 },
                 _ = ticks.tick() => continue,
             };
+            let side = sides.get_mut(tier);
             match completion {
                 Ok(completion) => {
                     let response = config.response(tier, query, sample, completion);
                     log.append(&response)?;
-                    sides.get_mut(tier).tally.add(&response);
-                    sides.get_mut(tier).given_up = 0;
+                    side.tally.add(&response);
+                    side.losses.answered();
                 }
                 Err(error) => {
-                    if let Some(why) = sides.get_mut(tier).failed(error, &config.models.get(tier).endpoint) {
-                        break Some(End::Stopped { tier, why });
+                    if let Some(why) = side.losses.lost(error, clients.get(tier).url(), side.tally.responses()) {
+                        break Some(End::Stopped { why: format!("the {} model: {why}", tier.name()) });
                     }
                 }
             }
         };
         log.sync()?;
         let report = |tier| {
-            let tally = &sides.get(tier).tally;
-            tally.report(config.models.get(tier), expected, clients.get(tier).counters())
+            let Side { tally, losses, .. } = sides.get(tier);
+            tally.report(config.models.get(tier), expected, clients.get(tier).counters(), losses)
         };
         let models = ByTier { small: report(Tier::Small), large: report(Tier::Large) };
         let missing = models.small.missing + models.large.missing;
@@ -237,37 +225,6 @@ impl<'a> Collection<'a> {
         };
         let seconds = start.elapsed().as_secs_f64();
         Ok(Report { queries, samples: config.samples.get(), seconds, models, end })
-    }
-}
-
-impl Side<'_> {
-    /// Counts a response that could not be had, and says why the run should stop, if it should.
-    fn failed(&mut self, error: CallError, endpoint: &Endpoint) -> Option<String> {
-        let (url, text) = (&endpoint.url, error.to_string());
-        match error {
-            CallError::Stopped => return None,
-            CallError::Useless(why) => return Some(why),
-            CallError::GaveUp { .. } => self.given_up += 1,
-            _ => self.given_up = 0,
-        }
-        let failed = self.tally.fail(text.clone());
-        if self.given_up == DOWN_AFTER {
-            return Some(format!("{url} {text}, and so for {DOWN_AFTER} responses in a row"));
-        }
-        // One query that is refused is its own fault; when all are, the request is wrong.
-        let hopeless = self.tally.responses() == 0 && failed == REFUSED_AFTER && self.given_up == 0;
-        hopeless.then(|| format!("{url} refused the first {REFUSED_AFTER} requests; the last time, {text}"))
-    }
-}
-
-impl Progress {
-    fn of(sides: &ByTier<Side<'_>>, clients: &ByTier<Client>) -> Self {
-        Self {
-            recorded: sides.iter().map(|side| side.tally.responses()).sum(),
-            failed: sides.iter().map(|side| side.tally.failed()).sum(),
-            retries: clients.iter().map(|client| client.counters().retries()).sum(),
-            pause: clients.iter().filter_map(Client::pause).max(),
-        }
     }
 }
 

@@ -1,38 +1,17 @@
 //! What a collection came to: responses, requests, tokens, dollars.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::Model;
 use crate::lab::{
-    openai::Counters,
-    response::{ByTier, Response, Tier},
+    openai::{
+        Counters,
+        account::{End, Losses},
+    },
+    response::{ByTier, Response},
 };
-
-/// What tokens cost, in US dollars per million.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    /// Of prompts.
-    pub input: f64,
-    /// Of responses.
-    pub output: f64,
-}
-
-/// A price that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be two prices, of a million input and output tokens in US dollars, such as 0.05,0.08")]
-pub struct PriceError;
-
-impl FromStr for Price {
-    type Err = PriceError;
-
-    fn from_str(text: &str) -> Result<Self, PriceError> {
-        let number = |text: &str| text.trim().parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0);
-        let (input, output) = text.split_once(',').ok_or(PriceError)?;
-        Ok(Self { input: number(input).ok_or(PriceError)?, output: number(output).ok_or(PriceError)? })
-    }
-}
 
 /// What a collection came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,25 +28,6 @@ pub struct Report {
     /// How it ended.
     #[serde(flatten)]
     pub end: End,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "ended", rename_all = "lowercase")]
-pub enum End {
-    /// Every response is there.
-    Complete,
-    /// Some could not be had.
-    Incomplete,
-    /// The user stopped it.
-    Interrupted,
-    /// An endpoint is of no use.
-    Stopped {
-        /// Which.
-        tier: Tier,
-        /// What is wrong with it, and what to mend.
-        why: String,
-    },
 }
 
 /// What one model's part came to.
@@ -108,7 +68,6 @@ pub(super) struct Tally {
     without_tokens: u64,
     cut: u64,
     characters: u64,
-    failures: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -122,53 +81,26 @@ impl Tally {
         self.characters += response.response.chars().count() as u64;
     }
 
-    /// Counts a response that could not be had, and gives how many there are of them.
-    pub(super) fn fail(&mut self, why: String) -> u64 {
-        *self.failures.entry(why).or_default() += 1;
-        self.failed()
-    }
-
     /// How many responses are in the file.
     pub(super) fn responses(&self) -> u64 {
         self.responses
     }
 
-    /// How many could not be had.
-    pub(super) fn failed(&self) -> u64 {
-        self.failures.values().sum()
-    }
-
     /// What it came to, of so many responses expected.
-    pub(super) fn report(&self, model: &Model, expected: u64, counters: &Counters) -> ModelReport {
-        let cost = |price: Price| {
-            (self.input_tokens as f64 * price.input + self.output_tokens as f64 * price.output) / 1_000_000.0
-        };
+    pub(super) fn report(&self, model: &Model, expected: u64, counters: &Counters, losses: &Losses) -> ModelReport {
         ModelReport {
             model: model.endpoint.model.clone(),
             responses: self.responses,
             missing: expected.saturating_sub(self.responses),
-            failures: self.failures.clone(),
+            failures: losses.reasons().clone(),
             requests: counters.requests(),
             retries: counters.retries(),
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             without_tokens: self.without_tokens,
-            cost_usd: model.price.map(cost),
+            cost_usd: model.price.map(|price| price.of(self.input_tokens, self.output_tokens)),
             cut: self.cut,
             mean_characters: (self.responses > 0).then(|| self.characters as f64 / self.responses as f64),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prices_are_two_numbers() {
-        assert_eq!("0.05, 0.08".parse(), Ok(Price { input: 0.05, output: 0.08 }));
-        for bad in ["", "1", "1,", "1,x", "-1,2", "inf,1", "1,2,3"] {
-            assert_eq!(bad.parse::<Price>(), Err(PriceError), "{bad}");
         }
     }
 }

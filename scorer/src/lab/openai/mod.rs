@@ -1,10 +1,12 @@
 //! A client of OpenAI-compatible chat completions that does not give up at the first fault.
 //!
 //! A [`Client`] asks one model of one endpoint. [`message`] is what goes over the wire, [`fault`] what can go wrong and what it
-//! means, [`retry`] when to try again.
+//! means, [`retry`] when to try again, and [`account`] what it all came to.
 
+pub mod account;
 pub mod fault;
 pub mod message;
+pub mod price;
 pub mod retry;
 
 use std::{
@@ -106,7 +108,6 @@ pub struct Counters {
 pub struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     endpoint: Endpoint,
-    url: Uri,
     patience: Patience,
     pace: Pace,
     stop: Stop,
@@ -164,8 +165,12 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .build(connector.wrap_connector(tcp));
-        let url = endpoint.url.clone();
-        Ok(Self { http, endpoint, url, patience, pace: Pace::default(), stop, counters: Counters::default() })
+        Ok(Self { http, endpoint, patience, pace: Pace::default(), stop, counters: Counters::default() })
+    }
+
+    /// Where it asks.
+    pub fn url(&self) -> &Uri {
+        &self.endpoint.url
     }
 
     /// What it has done so far.
@@ -196,7 +201,7 @@ impl Client {
     async fn send(&self, body: Bytes) -> Result<Completion, Fault> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = self.endpoint.url.clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("hybrid-llm/", env!("CARGO_PKG_VERSION"))));

@@ -1,0 +1,111 @@
+//! What asking came to: how far it is, and what was lost on the way.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hyper::Uri;
+use serde::Serialize;
+
+use super::{Client, fault::CallError};
+
+/// After so many answers in a row that an endpoint was given up on, the run stops: it is down.
+const DOWN_AFTER: u32 = 5;
+/// After so many requests without a usable answer the run stops if there has never been one: every request is at fault.
+const USELESS_AFTER: u64 = 20;
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Answers recorded, now and before.
+    pub recorded: u64,
+    /// Answers that this run could not get.
+    pub failed: u64,
+    /// Requests that were not the first for their answer.
+    pub retries: u64,
+    /// How long an endpoint is to be left alone, if one asked for that.
+    pub pause: Option<Duration>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "ended", rename_all = "lowercase")]
+pub enum End {
+    /// Every answer is there.
+    Complete,
+    /// Some could not be had.
+    Incomplete,
+    /// The user stopped it.
+    Interrupted,
+    /// An endpoint is of no use.
+    Stopped {
+        /// What is wrong with it, and what to mend.
+        why: String,
+    },
+}
+
+/// The answers of one endpoint that a run could not get.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    reasons: BTreeMap<String, u64>,
+    /// How many in a row were given up.
+    given_up: u32,
+}
+
+impl Progress {
+    /// How far one client has come.
+    pub(crate) fn of(client: &Client, recorded: u64, losses: &Losses) -> Self {
+        let retries = client.counters().retries();
+        Self { recorded, failed: losses.total(), retries, pause: client.pause() }
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            recorded: self.recorded + other.recorded,
+            failed: self.failed + other.failed,
+            retries: self.retries + other.retries,
+            pause: self.pause.max(other.pause),
+        }
+    }
+}
+
+impl Losses {
+    /// Notes that there was an answer.
+    pub(crate) fn answered(&mut self) {
+        self.given_up = 0;
+    }
+
+    /// Notes an answer that could not be had, where `recorded` could, and says why the run should stop, if it should.
+    pub(crate) fn lost(&mut self, error: CallError, url: &Uri, recorded: u64) -> Option<String> {
+        let text = error.to_string();
+        match error {
+            CallError::Stopped => return None,
+            CallError::Useless(why) => return Some(why),
+            CallError::GaveUp { .. } => self.given_up += 1,
+            CallError::Refused(_) => self.given_up = 0,
+        }
+        if self.given_up == DOWN_AFTER {
+            *self.reasons.entry(text.clone()).or_default() += 1;
+            return Some(format!("{url} {text}, and so for {DOWN_AFTER} responses in a row"));
+        }
+        self.unusable(text, url, recorded)
+    }
+
+    /// Notes an answer that is of no use, and says why the run should stop, if it should.
+    pub(crate) fn unusable(&mut self, why: String, url: &Uri, recorded: u64) -> Option<String> {
+        *self.reasons.entry(why.clone()).or_default() += 1;
+        // A query that is refused is that query's fault; when all are, the request is wrong.
+        let hopeless = recorded == 0 && self.total() == USELESS_AFTER && self.given_up == 0;
+        hopeless
+            .then(|| format!("{url} gave no usable answer to the first {USELESS_AFTER} requests; the last one: {why}"))
+    }
+
+    /// How many there are.
+    pub(crate) fn total(&self) -> u64 {
+        self.reasons.values().sum()
+    }
+
+    /// Why, and how many each.
+    pub(crate) fn reasons(&self) -> &BTreeMap<String, u64> {
+        &self.reasons
+    }
+}
