@@ -1,7 +1,6 @@
 //! Query data of a pair of models, as several commands take it: their arguments, and the scores of a router.
 
 use std::{
-    fs::File,
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
@@ -13,6 +12,7 @@ use crate::{
     encode,
     lab::{
         figures::Outcomes,
+        log,
         query_data::{DataError, Incomplete, Pair, PairData, PairRow},
     },
     model::OnnxModel,
@@ -85,22 +85,10 @@ pub(super) fn score(
     scores.map_err(|(index, error)| format!("{}: {error}", place(index)).into())
 }
 
-/// Writes a file by way of a new one beside it, so that a failure leaves nothing half-written.
+/// Writes a file whole or not at all.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    Ok(write().map_err(|error: io::Error| {
-        // What is left of a failed write is of no use to anyone.
-        let _ = std::fs::remove_file(&new);
-        format!("cannot write {}: {error}", path.display())
-    })?)
+    let written = log::write_whole(path, |out| out.write_all(content));
+    Ok(written.map_err(|error| format!("cannot write {}: {error}", path.display()))?)
 }
 
 /// Where a text stands among rows of query data.

@@ -7,16 +7,9 @@ use std::{
     path::Path,
 };
 
-use clap::ValueEnum;
 use serde::Deserialize;
 
-/// What a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Auto,
-    Text,
-    Jsonl,
-}
+pub(super) use crate::lab::queries::Format;
 
 /// A line of a JSONL file.
 #[derive(Debug, Deserialize)]

@@ -262,9 +262,10 @@ async fn an_endpoint_that_is_of_no_use_ends_the_run() {
         outcome.stderr
     );
     let place = Place::new(100);
-    let gone = Endpoint::plain("small").await.url.clone();
+    // Nothing listens there, and no other test can come to.
+    let gone = "http://127.0.0.1:1/v1";
     let args = ["--samples", "1", "--retries", "0"];
-    let outcome = run(&place.args(&gone, &large.url, &args), &[]).await;
+    let outcome = run(&place.args(gone, &large.url, &args), &[]).await;
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.contains("could not be reached (Connection refused"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("and so for 5 responses in a row"), "{}", outcome.stderr);
