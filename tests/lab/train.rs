@@ -1,77 +1,11 @@
 //! `hybrid-llm train`: routers that learned what there was to learn, and are what a server loads.
 
-use hybrid_llm_tests::artifacts::{self, Profile};
-use hybrid_llm_tests::fetch;
+use crate::place::{Place, data, default_router, queries};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use tempfile::TempDir;
-
-const NOUNS: [&str; 12] = [
-    "river", "lamp", "teacher", "engine", "garden", "letter", "violin", "harbour", "cloud", "bridge", "recipe", "clock",
-];
-const EASY: [&str; 4] =
-    ["What colour is a {}?", "Name one use of a {}.", "Is a {} bigger than a cup?", "Spell the word {} for me."];
-const HARD: [&str; 4] = [
-    "Prove by induction that a lattice of {} graphs is distributive.",
-    "Derive the partition function of a {} in the canonical ensemble.",
-    "Give the asymptotic complexity of sorting every {} with a Fibonacci heap.",
-    "Show that the homology group of the {} complex is finitely generated.",
-];
-
-/// Generated queries, each with whether it is easy. Of `hard` and `easy` ones the wording differs, and every fourth noun is
-/// kept for `held_back` queries.
-fn queries(held_back: bool) -> Vec<(String, bool)> {
-    let nouns = NOUNS.iter().enumerate().filter(|(at, _)| (at % 4 == 3) == held_back);
-    let asked = nouns.flat_map(|(_, noun)| {
-        let easy = EASY.iter().map(move |text| (text.replace("{}", noun), true));
-        easy.chain(HARD.iter().map(move |text| (text.replace("{}", noun), false)))
-    });
-    let asked: Vec<_> = asked.collect();
-    let polite = ["", "For my homework: "];
-    polite.iter().flat_map(|polite| asked.iter().map(move |(text, easy)| (format!("{polite}{text}"), *easy))).collect()
-}
-
-/// The small model is right on easy queries, and now and then on others; the large one is right.
-fn data(queries: &[(String, bool)]) -> String {
-    let line = |(at, (query, easy)): (usize, &(String, bool))| {
-        let lucky = at % 7 == 0;
-        let small = [f64::from(*easy != lucky), f64::from(*easy)];
-        json!({"query": query, "quality": {"s": small, "l": [1.0], "other": small}}).to_string() + "\n"
-    };
-    queries.iter().enumerate().map(line).collect()
-}
-
-struct Place {
-    folder: TempDir,
-    scorer: PathBuf,
-    runtime: PathBuf,
-}
+use std::path::Path;
 
 impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("data.jsonl"), data(&queries(false))).unwrap();
-        Self { folder, scorer: artifacts::scorer(Profile::Dev).unwrap(), runtime: fetch::onnxruntime().unwrap() }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(&self.scorer);
-        command.current_dir(self.folder.path()).args(args).arg("--onnxruntime").arg(&self.runtime);
-        command.output().unwrap()
-    }
-
-    /// Trains with defaults that `more` completes, and gives the report.
-    #[track_caller]
-    fn train(&self, encoder: &str, out: &str, more: &[&str]) -> Value {
-        let args =
-            ["train", "--encoder", encoder, "--data", "data.jsonl", "--small", "s", "--large", "l", "--out", out];
-        let output = self.run(&[&args[..], &["--json"], more].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
     /// The share of pairs of an easy and a hard query, held back from training, that a router orders well.
     fn auc(&self, router: &str) -> f64 {
         let queries = queries(true);
@@ -90,15 +24,6 @@ impl Place {
         let right = easy.iter().map(|easy| hard.iter().filter(|hard| easy > hard).count()).sum::<usize>();
         right as f64 / (easy.len() * hard.len()) as f64
     }
-
-    fn manifest(&self, router: &str) -> Value {
-        let path = self.folder.path().join(router).join("router.json");
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-    }
-}
-
-fn default_router() -> String {
-    artifacts::default_router().display().to_string()
 }
 
 fn files(folder: &Path) -> Vec<String> {
