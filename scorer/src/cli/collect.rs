@@ -12,7 +12,8 @@ use super::{
 };
 use crate::lab::{
     collect::{Collection, Config, Model, ModelReport, Report},
-    openai::{account::End, price::Price, retry::Stopper},
+    openai::{account::End, retry::Stopper},
+    price::Price,
     queries::{self, Format},
     response::{ByTier, Tier},
 };

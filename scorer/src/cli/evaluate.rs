@@ -68,11 +68,11 @@ pub(super) struct Args {
     report: Option<PathBuf>,
 
     /// The small model's price, for the report: dollars per million input and output tokens, such as 0.05,0.08
-    #[arg(long, value_name = "IN,OUT", value_parser = price, requires_all = ["report", "large_price"], help_heading = "Report")]
+    #[arg(long, value_name = "IN,OUT", requires_all = ["report", "large_price"], help_heading = "Report")]
     small_price: Option<Price>,
 
     /// The large model's price
-    #[arg(long, value_name = "IN,OUT", value_parser = price, requires_all = ["report", "small_price"], help_heading = "Report")]
+    #[arg(long, value_name = "IN,OUT", requires_all = ["report", "small_price"], help_heading = "Report")]
     large_price: Option<Price>,
 
     /// The mean length of a response in tokens, for the report; queries are counted
@@ -85,15 +85,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     runtime: RuntimeArgs,
-}
-
-fn price(text: &str) -> Result<Price, String> {
-    let parse = |text: &str| text.trim().parse().ok().filter(|price: &f64| *price >= 0.0 && price.is_finite());
-    let (input, output) = text.split_once(',').ok_or("must be two numbers: IN,OUT")?;
-    match (parse(input), parse(output)) {
-        (Some(input), Some(output)) => Ok(Price { input, output }),
-        _ => Err("must be two numbers, at least zero: IN,OUT, in dollars per million tokens".to_owned()),
-    }
 }
 
 /// Runs the command.

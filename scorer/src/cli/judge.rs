@@ -25,14 +25,15 @@ use crate::lab::{
         rating::Rubric,
         reference::Check,
     },
-    openai::{account::End, price::Price, retry::Stopper},
+    openai::{account::End, retry::Stopper},
+    price::Price,
     response::Answered,
 };
 
 /// Grade the responses that collect kept: by a model, by a reference, or by a column of your own
 ///
-/// Writes query data, one line a query with the quality of every sampled response. Queries that lack a response, or a grade, are
-/// left out and counted.
+/// Writes query data, one line a query with the quality of every sampled response, in the order of the ids. Queries that lack a
+/// response, or a grade, are left out and counted.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Which one? A reference that can be compared is cheap and exact: use it for questions with one right answer. A judge \

@@ -16,6 +16,7 @@ pub mod log;
 pub mod measure;
 pub mod minimise;
 pub mod openai;
+pub mod price;
 pub mod publish;
 pub mod queries;
 pub mod query_data;

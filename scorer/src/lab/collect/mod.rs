@@ -27,9 +27,9 @@ use super::{
         Client, Endpoint, Patience,
         account::{End, Losses, Progress},
         message::{Completion, Prompt},
-        price::Price,
         retry::Stop,
     },
+    price::Price,
     queries::Query,
     response::{ByTier, Response, Tier},
 };

@@ -23,9 +23,9 @@ use crate::lab::{
         account::{End, Losses, Progress},
         fault::CallError,
         message::Prompt,
-        price::Price,
         retry::Stop,
     },
+    price::Price,
     queries::digest,
     response::{Answered, Responses},
 };

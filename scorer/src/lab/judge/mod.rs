@@ -40,7 +40,8 @@ pub struct GradedRow {
 /// All responses of a file, graded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
-    /// The queries that have as many grades of every model as any query has, in the file's order.
+    /// The queries that have as many grades of every model as any query has, in the order of their ids (numbers first): that
+    /// of the file is the order in which answers happened to come.
     pub rows: Vec<GradedRow>,
     /// How many other queries there are; they are left out.
     pub left_out: usize,
@@ -162,7 +163,12 @@ impl Graded {
             *most = grades.len().max(*most);
         }
         let all = queries.len();
-        let rows: Vec<_> = queries.into_iter().filter_map(|(id, gathered)| gathered.complete(id, &samples)).collect();
+        let rows = queries.into_iter().filter_map(|(id, gathered)| gathered.complete(id, &samples));
+        let mut rows: Vec<GradedRow> = rows.collect();
+        rows.sort_by_cached_key(|row| {
+            let number = row.id.parse::<u64>().ok();
+            (number.is_none(), number, row.id.clone())
+        });
         Self { left_out: all - rows.len(), rows, tiers }
     }
 
@@ -220,21 +226,28 @@ mod tests {
     }
 
     #[test]
-    fn samples_stand_in_order_and_queries_as_they_came() {
+    fn queries_and_samples_stand_in_order_however_they_came() {
         let graded = graded(&[
             line("b", "l", Some(1), "5"),
             line("b", "s", Some(1), "2"),
-            line("a", "s", None, "0.5"),
-            line("a", "l", None, "7"),
-            line("a", "s", None, "1"),
-            line("a", "l", None, "8"),
+            line("10", "s", None, "0.5"),
+            line("10", "l", None, "7"),
+            line("10", "s", None, "1"),
+            line("10", "l", None, "8"),
             line("b", "l", Some(0), "4"),
             line("b", "s", Some(0), "1"),
+            line("9", "s", None, "0"),
+            line("9", "s", None, "0"),
+            line("9", "l", None, "1"),
+            line("9", "l", None, "1"),
         ])
         .unwrap();
         let rows: Vec<_> = graded.rows.iter().map(|row| (row.id.as_str(), json!(row.quality))).collect();
-        let expected =
-            [("b", json!({"s": [1.0, 2.0], "l": [4.0, 5.0]})), ("a", json!({"s": [0.5, 1.0], "l": [7.0, 8.0]}))];
+        let expected = [
+            ("9", json!({"s": [0.0, 0.0], "l": [1.0, 1.0]})),
+            ("10", json!({"s": [0.5, 1.0], "l": [7.0, 8.0]})),
+            ("b", json!({"s": [1.0, 2.0], "l": [4.0, 5.0]})),
+        ];
         assert_eq!((rows.as_slice(), graded.left_out), (&expected[..], 0));
         assert_eq!(graded.rows[0].source, "r", "the file's name stands in for the source");
     }

@@ -6,7 +6,6 @@
 pub mod account;
 pub mod fault;
 pub mod message;
-pub mod price;
 pub mod retry;
 
 use std::{

@@ -16,6 +16,7 @@ mod words;
 
 pub use super::evaluate::{Baselines, CurvePoint, Figure, Ranking};
 pub use super::figures::SHARES as DROP_SHARES;
+pub use super::price::Price;
 pub use bins::{BINS, CalibrationBin, ScoreHistogram, calibration_curve};
 pub use label::{LabelReport, label_histogram};
 pub use label_page::label_page;
@@ -55,15 +56,6 @@ pub struct Prices {
     pub input_tokens: f64,
     /// The mean length of a response, in tokens.
     pub output_tokens: f64,
-}
-
-/// A model's price, in USD per million tokens; never negative.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    /// Of what the model reads.
-    pub input: f64,
-    /// Of what the model writes.
-    pub output: f64,
 }
 
 /// One set of query data, with one or several routers side by side.

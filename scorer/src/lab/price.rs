@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// What tokens cost, in US dollars per million.
+/// What tokens cost, in US dollars per million; never negative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Price {
     /// Of prompts.
