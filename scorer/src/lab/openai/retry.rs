@@ -141,49 +141,51 @@ mod tests {
     use crate::lab::openai::fault::{Refusal, StatusAndCode, Unavailable};
 
     const POLICY: RetryPolicy =
-        RetryPolicy { retries: 3, first: Duration::from_secs(1), longest: Duration::from_secs(3) };
+        RetryPolicy { retries: 3, first: Duration::from_millis(10), longest: Duration::from_millis(30) };
 
+    /// An answer that asks to wait so many milliseconds.
     fn status(status: u16, retry_after: Option<u64>) -> Fault {
         let status = StatusCode::from_u16(status).unwrap();
         let why = Unavailable::Status(StatusAndCode { status, code: None });
-        Fault::Unavailable { why, retry_after: retry_after.map(Duration::from_secs) }
+        Fault::Unavailable { why, retry_after: retry_after.map(Duration::from_millis) }
     }
 
-    /// Makes calls that fail as scripted, and gives the result and the times in seconds at which they were made.
-    async fn script(faults: Vec<Fault>, pace: &Pace) -> (Result<usize, CallError>, Vec<f64>) {
-        let start = Instant::now();
+    /// Makes calls that fail as scripted, and gives the result and the times at which they were made.
+    async fn script(faults: Vec<Fault>, pace: &Pace) -> (Result<usize, CallError>, Vec<Instant>) {
         let (times, faults) = (RefCell::new(Vec::new()), RefCell::new(faults.into_iter()));
         let (_stopper, stop) = Stopper::new();
         let result = with_retries(&POLICY, pace, &stop, async |again| {
             assert_eq!(again, !times.borrow().is_empty());
-            times.borrow_mut().push(start.elapsed().as_secs_f64());
+            times.borrow_mut().push(Instant::now());
             faults.borrow_mut().next().map_or(Ok(times.borrow().len()), Err)
         });
         (result.await, times.into_inner())
     }
 
-    fn waits(times: &[f64]) -> Vec<f64> {
-        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    #[test]
+    fn waits_double_up_to_the_longest_and_chance_takes_up_to_half() {
+        let waits = |chance| [0, 1, 2, 9].map(|retry| POLICY.wait(retry, chance).as_millis());
+        assert_eq!(waits(0.0), [10, 20, 30, 30]);
+        assert_eq!(waits(0.5), [7, 15, 22, 22]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn waits_grow_up_to_the_longest_and_then_it_gives_up() {
+    #[tokio::test]
+    async fn it_waits_before_each_retry_and_gives_up_after_the_last() {
         let (result, times) = script(vec![status(500, None); 9], &Pace::default()).await;
         assert!(matches!(result, Err(CallError::GaveUp { requests: 4, .. })), "{result:?}");
-        for (wait, longest) in waits(&times).into_iter().zip([1.0, 2.0, 3.0]) {
-            assert!((longest / 2.0 - 0.002..longest + 0.002).contains(&wait), "{times:?}");
+        for (pair, least) in times.windows(2).zip([5, 10, 15]) {
+            assert!(pair[1] - pair[0] >= Duration::from_millis(least), "{times:?}");
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_servers_word_is_the_least_wait() {
-        let (result, times) = script(vec![status(503, Some(60)), status(429, Some(0))], &Pace::default()).await;
+        let (result, times) = script(vec![status(503, Some(80)), status(429, Some(0))], &Pace::default()).await;
         assert_eq!(result, Ok(3));
-        let waits = waits(&times);
-        assert!((60.0..61.0).contains(&waits[0]) && waits[1] < 1.0, "{waits:?}");
+        assert!(times[1] - times[0] >= Duration::from_millis(80), "{times:?}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_in_vain_is_not_tried_again() {
         let (result, times) = script(vec![Refusal::Filtered.into()], &Pace::default()).await;
         assert_eq!((result, times.len()), (Err(Refusal::Filtered.into()), 1));
@@ -191,31 +193,29 @@ mod tests {
         assert_eq!((result, times.len()), (Err(CallError::Useless("u".to_owned())), 1));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_request_too_many_slows_all_of_them() {
         let pace = Pace::default();
-        let (first, second) = tokio::join!(script(vec![status(429, Some(30))], &pace), async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            script(vec![], &pace).await
-        });
-        assert!(first.1[1] >= 30.0 && second.1[0] >= 29.0 - 0.002, "{first:?} {second:?}");
+        let (first, second) = tokio::join!(biased; script(vec![status(429, Some(100))], &pace), script(vec![], &pace));
+        let least = Duration::from_millis(100);
+        assert!(first.1[1] - first.1[0] >= least && second.1[0] - first.1[0] >= least, "{first:?} {second:?}");
         assert_eq!(pace.remaining(), None);
-        let (alone, other) = tokio::join!(script(vec![status(500, None)], &pace), script(vec![], &pace));
-        assert!(alone.1[1] > 0.4 && other.1 == [0.0], "a 500 is that request's affair");
+        let (alone, other) = tokio::join!(biased; script(vec![status(500, None)], &pace), script(vec![], &pace));
+        assert!(other.1[0] < alone.1[1], "a 500 is that request's affair");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stop_ends_waits_but_no_request() {
         let (stopper, stop) = Stopper::new();
         let pace = Pace::default();
         let asked = Cell::new(0);
         let call = with_retries(&POLICY, &pace, &stop, async |_| {
             asked.set(asked.get() + 1);
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            Err::<(), _>(status(429, Some(1000)))
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            Err::<(), _>(status(429, Some(3_600_000)))
         });
         let (result, ()) = tokio::join!(call, async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
             stopper.stop();
         });
         assert_eq!((result, asked.get()), (Err(CallError::Stopped), 1));
