@@ -1,0 +1,220 @@
+"""Fine-tunes an encoder on query data into a router folder: router.json, model.onnx, tokenizer.json."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+import check
+import encoder as encoders
+import figures
+import labels
+import onnx_export
+import targets
+from arguments import parser, recipe_of
+from encoder import Heads, Served
+from query_data import Row, held_out, read, without
+from recipe import Recipe
+from training import Problem, Settings, Trainer
+
+APGR_TOLERANCE = 0.005
+
+
+def load(recipe: Recipe) -> tuple[list[Row], np.ndarray]:
+    """The usable rows of all files, with the number of each row's file; says what was left out and why."""
+    measured = [row for file in recipe.exclude for row in read(file)]
+    rows: list[Row] = []
+    file: list[int] = []
+    for index, data in enumerate(recipe.train):
+        found = read(data.file)
+        for row in found:
+            for name in [n for n in row.quality if n in recipe.same]:
+                row.quality[recipe.same[name]] = row.quality.pop(name)
+        pair = [r for r in found if targets.pool(r, data.small) and targets.pool(r, data.large)]
+        if not pair:
+            models = sorted({model for row in found for model in row.quality})
+            raise ValueError(f"{data.file} has no row with both {data.small} and {data.large}; it has {models}")
+        kept = without(pair, measured)
+        print(
+            f"{data.name}: {len(kept)} rows; left out: {len(found) - len(pair)} without both tiers, "
+            f"{len(pair) - len(kept)} that an excluded file holds"
+        )
+        rows += kept
+        file += [index] * len(kept)
+    return rows, np.array(file)
+
+
+def write_held_out(folder: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, data in enumerate(recipe.train):
+        lines = [rows[i].line.rstrip("\n") + "\n" for i in validate if file[i] == index]
+        (folder / f"{data.name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    print(f"wrote {len(validate)} held-out rows to {folder}")
+
+
+def cut(ids: list[int], most: int) -> list[int]:
+    """At most so many tokens, the last one kept, as the scorer does it."""
+    return ids if len(ids) <= most else [*ids[: most - 1], ids[-1]]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def export_encoder(args: argparse.Namespace) -> int:
+    """The encoder as it came: a folder that `hybrid-llm train --encoder` puts a head on."""
+    encoder, tokenizer, _ = encoders.load(args.encoder, 0.0)
+    model = onnx_export.export(encoder, [onnx_export.EMBEDDING])
+    if args.precision == "int8":
+        reference = model
+        model = onnx_export.quantize(model)
+        ids = [tokenizer.encode(text).ids for text in ("What is 2+2?", "Explain the proof of the prime number theorem.")]
+        found = [check.Session(m).all(ids, onnx_export.EMBEDDING, "check") for m in (model, reference)]
+        print(f"int8 against fp32, cosine of two queries: {check.cosine(*found).round(4)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, args.out / "model.onnx")
+    (args.out / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
+    print(f"wrote {args.out}: model.onnx {(args.out / 'model.onnx').stat().st_size / 1e6:.1f} MB, tokenizer.json")
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    recipe = recipe_of(args)
+    rows, file = load(recipe)
+    is_held_out = np.array([held_out(row.query, args.held_out) for row in rows])
+    training, validate = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    if len(training) < 10 or len(validate) < 10:
+        raise ValueError(f"{len(training)} rows to train on and {len(validate)} held out: give at least 10 of each")
+    if args.write_held_out:
+        write_held_out(args.write_held_out, recipe, rows, file, validate)
+    goal = targets.build(rows, file, recipe, ~is_held_out, args.label, args.relaxation)
+    if args.label == "trans":
+        binary = labels.is_binary([q for row in rows for q in row.quality.values()])
+        print(f"t* = {goal.relaxation:g}" + (": qualities are 0 or 1, so r_trans is r_prob" if binary else ""))
+    encoder, tokenizer, longest = encoders.load(args.encoder, args.dropout)
+    if args.max_tokens > longest:
+        raise ValueError(f"--max-tokens {args.max_tokens}: this encoder reads at most {longest}")
+    ids = [cut(e.ids, args.max_tokens) for e in tokenizer.encode_batch([row.query for row in rows])]
+    shortened = [cut(i, args.train_tokens) for i in ids]
+    heads = Heads(encoder.size, goal.names, np.array([len(shortened[i]) for i in training]))
+    problem = Problem(
+        shortened, goal.value, goal.weight, file, [data.take for data in recipe.train], training, validate
+    )
+    settings = Settings(
+        args.epochs, args.lr, args.head_lr, args.layer_decay, args.freeze, args.batch, args.average, args.weight_decay,
+        args.head_decay, args.evaluations, args.bf16, args.seed, args.device,
+    )  # fmt: skip
+    trainer = Trainer(encoder, heads, problem, settings)
+
+    def rank(logits: np.ndarray) -> np.ndarray:
+        return logits[:, 0] if goal.mixture is None else goal.mixture.gap(sigmoid(logits))
+
+    def by_file(score: np.ndarray) -> tuple[list[float], float]:
+        return figures.apgr_by_file(score, goal.small[validate], goal.large[validate], file[validate], len(recipe.train))
+
+    def evaluate(title: str) -> float:
+        logits = trainer.predict(validate)
+        values, mean = by_file(rank(logits))
+        loss = trainer.loss_of(logits, validate)
+        listed = ", ".join(f"{data.name} {value:.3f}" for data, value in zip(recipe.train, values))
+        print(f"{title}: loss {loss:.4f}, APGR {mean:.4f} ({listed})", flush=True)
+        return -loss if args.choose_by == "loss" else mean
+
+    trainer.fit_heads()
+    if args.epochs > 0:
+        print(f"kept {trainer.fine_tune(evaluate)}")
+    else:
+        evaluate("frozen encoder")
+
+    logits = trainer.predict(validate)
+    encoder, heads = encoder.cpu(), heads.cpu()
+    slope, offset = 1.0, 0.0
+    if goal.mixture is not None:
+        slope, offset = figures.platt(rank(logits), goal.good[validate])
+    served = Served(encoder, heads, goal.mixture, slope, offset)
+    reference = onnx_export.export(served, [onnx_export.LOGITS, onnx_export.EMBEDDING])
+    model = onnx_export.quantize(reference) if args.precision == "int8" else reference
+    kept = compare(model, reference, [ids[i] for i in validate], by_file, args)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    onnx.save(onnx_export.serve_logits_only(model), args.out / "model.onnx")
+    (args.out / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
+    manifest = {
+        "name": args.name,
+        "version": args.version,
+        "encoder": f"{Path(args.encoder).name}, {'fine-tuned' if args.epochs > 0 else 'frozen'}",
+        "max_tokens": args.max_tokens,
+        "output": "sigmoid",
+        "label": args.label,
+        "relaxation": goal.relaxation,
+        "small": "+".join(recipe.train[0].small),
+        "large": "+".join(recipe.train[0].large),
+        "trained_on": [
+            {
+                "source": data.source or data.name,
+                "rows": int((file[training] == index).sum()),
+                "held_out": int((file[validate] == index).sum()),
+                "small": "+".join(data.small),
+                "large": "+".join(data.large),
+                "licence": data.licence,
+            }
+            for index, data in enumerate(recipe.train)
+        ],
+        "sha256": {name: sha256(args.out / name) for name in ("model.onnx", "tokenizer.json")},
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    (args.out / "router.json").write_text(text, encoding="utf-8")
+    print(f"wrote {args.out}; next: hybrid-llm calibrate, with data that was not trained on")
+    return 0 if kept else 1
+
+
+def compare(model: onnx.ModelProto, reference: onnx.ModelProto, ids: list[list[int]], by_file, args) -> bool:
+    """Prints the served graph's figures beside fp32's; whether it keeps them."""
+    sessions = {args.precision: check.Session(model), "fp32": check.Session(reference)}
+    scores, embeddings = {}, {}
+    for name, session in sessions.items():
+        scores[name] = sigmoid(session.all(ids, onnx_export.LOGITS, f"{name} scores")[:, 0])
+        embeddings[name] = session.all(ids[:300], onnx_export.EMBEDDING, f"{name} embeddings")
+        values, mean = by_file(scores[name])
+        print(f"{name}: APGR {mean:.4f} ({', '.join(f'{v:.3f}' for v in values)}) on the held-out rows, one a call")
+        graph = {args.precision: model, "fp32": reference}[name]
+        print(check.speed_line(name, session, onnx_export.LOGITS, graph.ByteSize(), args.max_tokens))
+    if args.precision == "fp32":
+        return True
+    similar = check.cosine(embeddings["int8"], embeddings["fp32"])
+    drift = check.Drift(similar.mean(), similar.min(), float(np.corrcoef(scores["int8"], scores["fp32"])[0, 1]))
+    difference = by_file(scores["int8"])[1] - by_file(scores["fp32"])[1]
+    keeps = abs(difference) <= APGR_TOLERANCE
+    verdict = "int8 keeps the figures" if keeps else "int8 does NOT keep the figures: use --precision fp32"
+    print(f"{drift}; APGR {difference:+.4f} against fp32: {verdict}")
+    return keeps
+
+
+def main() -> int:
+    args = parser(__doc__).parse_args()
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch")
+    torch.manual_seed(args.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        return export_encoder(args) if args.command == "export-encoder" else train(args)
+    except (OSError, ValueError) as error:
+        print(f"finetune.py: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Trains heads on the frozen encoder, then encoder and heads together, and keeps the best average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from encoder import Encoder, Heads
+
+WARM_UP = 0.06  # of all steps
+POOL = 32  # batches' worth of queries that are sorted by length together
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: float
+    lr: float
+    head_lr: float
+    layer_decay: float
+    freeze: int
+    batch: int
+    average: float
+    weight_decay: float
+    head_decay: float
+    evaluations: int
+    bf16: bool
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Token ids, targets and cell weights of all rows; `train` and `validate` are row numbers, `take` is of a row's file."""
+
+    ids: list[list[int]]
+    value: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    file: NDArray[np.int64]
+    take: list[float]
+    train: NDArray[np.int64]
+    validate: NDArray[np.int64]
+
+
+class Trainer:
+    """Holds the one encoder and the heads while they change."""
+
+    def __init__(self, encoder: Encoder, heads: Heads, problem: Problem, settings: Settings) -> None:
+        self.encoder, self.heads = encoder.to(settings.device), heads.to(settings.device)
+        self.problem, self.settings = problem, settings
+        self.random = np.random.default_rng(settings.seed)
+        self.lengths = np.array([len(ids) for ids in problem.ids])
+
+    def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        ids = torch.zeros(len(rows), int(self.lengths[rows].max()), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for at, row in enumerate(rows):
+            ids[at, : self.lengths[row]] = torch.tensor(self.problem.ids[row])
+            mask[at, : self.lengths[row]] = 1
+        return ids.to(self.settings.device), mask.to(self.settings.device)
+
+    def _embed(self, rows: NDArray[np.int64]) -> Tensor:
+        device = torch.device(self.settings.device).type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.settings.bf16):
+            return self.encoder(*self._batch(rows))
+
+    def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
+        return torch.tensor(self.lengths[rows], device=self.settings.device)
+
+    def embed_all(self, rows: NDArray[np.int64], title: str) -> Tensor:
+        self.encoder.eval()
+        order = np.argsort(self.lengths[rows], kind="stable")
+        result = torch.empty(len(rows), self.encoder.size)
+        with torch.no_grad():
+            for start in tqdm(range(0, len(rows), 64), desc=title, leave=False):
+                part = order[start : start + 64]
+                result[torch.tensor(part)] = self._embed(rows[part]).cpu()
+        return result.to(self.settings.device)
+
+    def _loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        value = torch.tensor(self.problem.value[rows], device=self.settings.device)
+        weight = torch.tensor(self.problem.weight[rows], device=self.settings.device)
+        return (F.binary_cross_entropy_with_logits(logits, value, reduction="none") * weight).sum() / len(rows)
+
+    def fit_heads(self) -> None:
+        """Logistic regression on the encoder as it came: the place that fine-tuning starts from."""
+        rows = self.problem.train
+        embedding, tokens = self.embed_all(rows, "frozen encoder"), self._tokens(rows)
+        weight = self.heads.linear.weight
+        optimizer = torch.optim.LBFGS(self.heads.parameters(), max_iter=150, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = self._loss(self.heads(embedding, tokens), rows)
+            loss = loss + self.settings.head_decay / 2 * weight[:, :-1].square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The heads' logits with the weights as they are now."""
+        embedding = self.embed_all(rows, "validation")
+        with torch.no_grad():
+            return self.heads(embedding, self._tokens(rows)).double().cpu().numpy()
+
+    def loss_of(self, logits: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+        return self._loss(torch.tensor(logits, dtype=torch.float32, device=self.settings.device), rows).item()
+
+    def _groups(self) -> list[dict]:
+        """Parameters to train: the heads fast, each layer below the top slower; word embeddings stay as they are."""
+        s = self.settings
+        groups = [{"params": list(self.heads.parameters()), "lr": s.head_lr}]
+        self.encoder.requires_grad_(False)
+        layers = self.encoder.layers()
+        if s.freeze > len(layers):
+            raise ValueError(f"--freeze {s.freeze}: this encoder has {len(layers)} layers")
+        for depth, layer in enumerate(layers):
+            if depth >= s.freeze:
+                layer.requires_grad_(True)
+                rate = s.lr * s.layer_decay ** (len(layers) - 1 - depth)
+                groups.append({"params": list(layer.parameters()), "lr": rate})
+        return groups
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        """One epoch: each file's rows as often as it is taken, in batches of like length, in random order."""
+        p = self.problem
+        picks = []
+        for index, take in enumerate(p.take):
+            rows = p.train[p.file[p.train] == index]
+            copies = np.concatenate([self.random.permutation(rows) for _ in range(max(1, math.ceil(take)))])
+            picks.append(copies[: round(take * len(rows))])
+        shuffled = self.random.permutation(np.concatenate(picks))
+        batches: list[NDArray[np.int64]] = []
+        size = self.settings.batch
+        for start in range(0, len(shuffled), size * POOL):
+            near = shuffled[start : start + size * POOL]
+            near = near[np.argsort(self.lengths[near], kind="stable")]
+            batches += [near[i : i + size] for i in range(0, len(near), size)]
+        return [batches[i] for i in self.random.permutation(len(batches))]
+
+    def fine_tune(self, evaluate: Callable[[str], float]) -> str:
+        """Trains; `evaluate` judges the averaged weights, the higher the better. Leaves the best, and names it."""
+        s = self.settings
+        best = (evaluate("epoch 0"), "epoch 0", self._state())
+        groups = self._groups()
+        rates = [group["lr"] for group in groups]
+        optimizer = torch.optim.AdamW(groups, weight_decay=s.weight_decay)
+        parameters = [p for group in groups for p in group["params"]]
+        average = [p.detach().clone() for p in parameters]
+        queue = self._batches()
+        epoch_steps = len(queue)
+        steps = max(1, round(s.epochs * epoch_steps))
+        warm = max(1, round(WARM_UP * steps))
+        every = max(1, epoch_steps // s.evaluations)
+        self.encoder.train()
+        bar = tqdm(total=steps, desc="fine-tune", unit="step")
+        for step in range(steps):
+            if not queue:
+                queue = self._batches()
+            factor = min((step + 1) / warm, (steps - step) / max(1, steps - warm))
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["lr"] = rate * factor
+            rows = queue.pop()
+            loss = self._loss(self.heads(self._embed(rows), self._tokens(rows)), rows)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            # Young averages follow closely, older ones more slowly.
+            keep = min(s.average, (1 + step) / (10 + step))
+            with torch.no_grad():
+                torch._foreach_lerp_(average, parameters, 1.0 - keep)
+            bar.update()
+            bar.set_postfix(loss=f"{loss.item():.4f}")
+            if (step + 1) % every == 0 or step + 1 == steps:
+                current = [p.detach().clone() for p in parameters]
+                _copy(average, parameters)
+                title = f"epoch {(step + 1) / epoch_steps:.2f}"
+                value = evaluate(title)
+                if value > best[0]:
+                    best = (value, title, self._state())
+                _copy(current, parameters)
+                self.encoder.train()
+        bar.close()
+        self.encoder.load_state_dict(best[2][0])
+        self.heads.load_state_dict(best[2][1])
+        self.encoder.eval()
+        return best[1]
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        copies = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (self.encoder, self.heads)]
+        return copies[0], copies[1]
+
+
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    with torch.no_grad():
+        for s, t in zip(source, target):
+            t.copy_(s)
