@@ -81,15 +81,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     how.add_argument("--epochs", type=_number, default=5.0, help="default: %(default)s, as the paper")
     how.add_argument("--lr", type=_number, default=3e-5, help="of the top layer (default: %(default)s)")
     how.add_argument("--head-lr", type=_number, default=1e-3, help="of the heads (default: %(default)s)")
-    how.add_argument("--layer-decay", type=_number, default=0.9, help="lr from one layer down to the next (default: %(default)s)")
+    how.add_argument("--layer-decay", type=_number, default=0.9, help="lr, one layer down (default: %(default)s)")
     how.add_argument("--freeze", type=int, default=0, metavar="N", help="the lowest N layers stay as they are")
     how.add_argument("--batch", type=_count, default=32, help="queries a step (default: %(default)s)")
     how.add_argument("--dropout", type=_part, default=0.1, help="default: %(default)s")
     how.add_argument("--weight-decay", type=_number, default=0.01, help="default: %(default)s")
     how.add_argument("--head-decay", type=_number, default=0.03, help="L2 of the first heads (default: %(default)s)")
     how.add_argument("--average", type=_part, default=0.99, help="decay of the averaged weights (default: %(default)s)")
-    how.add_argument("--train-tokens", type=_count, default=128, help="queries are cut to this in training (default: %(default)s)")
-    how.add_argument("--max-tokens", type=_count, default=256, help="and to this in service (default: %(default)s)")
+    how.add_argument("--train-tokens", type=_count, default=128, help="cut in training (default: %(default)s)")
+    how.add_argument("--max-tokens", type=_count, default=128, help="cut in service (default: %(default)s)")
+    how.add_argument(
+        "--length-prior", type=_number, default=0.0, metavar="L",
+        help="lower a query's ranking by L of its standard deviations for each of the length's (default: %(default)s)",
+    )
     how.add_argument("--evaluations", type=_count, default=2, help="checkpoints an epoch (default: %(default)s)")
     how.add_argument("--choose-by", choices=("apgr", "loss"), default="apgr", help="what makes a checkpoint the best")
     how.add_argument("--bf16", action="store_true", help="compute in bfloat16: faster on CPUs and GPUs that have it")

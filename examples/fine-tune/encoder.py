@@ -106,22 +106,27 @@ class Heads(nn.Module):
         self.register_buffer("log_spread", torch.tensor(float(max(logs.std(), 1e-3))))
         self.scale = size**0.5  # components of about 1, so that one learning rate suits every column
 
+    def length(self, tokens: Tensor) -> Tensor:
+        """How long a query is, in standard deviations of the logarithm, [batch, 1]."""
+        return ((torch.log(tokens.float()) - self.log_mean) / self.log_spread).unsqueeze(1)
+
     def forward(self, embedding: Tensor, tokens: Tensor) -> Tensor:
-        length = (torch.log(tokens.float()) - self.log_mean) / self.log_spread
-        return self.linear(torch.cat([embedding * self.scale, length.unsqueeze(1)], dim=1))
+        return self.linear(torch.cat([embedding * self.scale, self.length(tokens)], dim=1))
 
 
 class Served(nn.Module):
     """What the scorer runs: one logit, whose sigmoid is the score.
 
-    Without a mixture it is the one target's own logit. With one, it is an affine map of the expected gap: the files' gaps,
-    weighed by how much the query is like each file's.
+    Without a mixture the ranking is the one target's own logit. With one, it is the expected gap: the files' gaps, weighed
+    by how much the query is like each file's. The logit is an affine map of the ranking and of the query's length.
     """
 
-    def __init__(self, encoder: Encoder, heads: Heads, mixture: Mixture | None, slope: float, offset: float) -> None:
+    def __init__(
+        self, encoder: Encoder, heads: Heads, mixture: Mixture | None, slope: float, length_slope: float, offset: float
+    ) -> None:
         super().__init__()
         self.encoder, self.heads = encoder, heads
-        self.slope, self.offset = slope, offset
+        self.slope, self.length_slope, self.offset = slope, length_slope, offset
         self.mixed = mixture is not None
         if mixture is not None:
             self.register_buffer("pair", torch.tensor(mixture.pair))
@@ -129,10 +134,10 @@ class Served(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.encoder(input_ids, attention_mask)
-        logits = self.heads(embedding, attention_mask.sum(1))
+        tokens = attention_mask.sum(1)
+        logits = self.heads(embedding, tokens)
         if self.mixed:
             probability = torch.sigmoid(logits)
             gates = probability @ self.gate
-            gap = (gates * (probability @ self.pair)).sum(1, keepdim=True) / gates.sum(1, keepdim=True)
-            logits = gap * self.slope + self.offset
-        return logits, embedding
+            logits = (gates * (probability @ self.pair)).sum(1, keepdim=True) / gates.sum(1, keepdim=True)
+        return logits * self.slope + self.heads.length(tokens) * self.length_slope + self.offset, embedding

@@ -30,8 +30,9 @@ def apgr_by_file(
 
     A file counts by the square root of its rows, as the error of its figure falls with it.
     """
-    values = [apgr(score[file == i], small[file == i], large[file == i]) for i in range(count) if (file == i).any()]
-    sizes = np.array([np.sqrt((file == i).sum()) for i in range(count) if (file == i).any()])
+    here = [file == i for i in range(count)]
+    values = [apgr(score[rows], small[rows], large[rows]) if rows.any() else float("nan") for rows in here]
+    sizes = np.sqrt([rows.sum() for rows in here])
     known = ~np.isnan(values)
     mean = float(np.average(np.array(values)[known], weights=sizes[known])) if known.any() else float("nan")
     return values, mean

@@ -140,10 +140,15 @@ def train(args: argparse.Namespace) -> int:
 
     logits = trainer.predict(validate)
     encoder, heads = encoder.cpu(), heads.cpu()
-    slope, offset = 1.0, 0.0
-    if goal.mixture is not None:
-        slope, offset = figures.platt(rank(logits), goal.good[validate])
-    served = Served(encoder, heads, goal.mixture, slope, offset)
+    slope, length_slope, offset = 1.0, 0.0, 0.0
+    if goal.mixture is not None or args.length_prior > 0:
+        ranking = rank(logits)
+        spread = max(float(ranking.std()), 1e-9)
+        with torch.no_grad():
+            length = heads.length(torch.tensor(trainer.lengths[validate])).double().numpy()[:, 0]
+        steep, offset = figures.platt(ranking / spread - args.length_prior * length, goal.good[validate])
+        slope, length_slope = steep / spread, -steep * args.length_prior
+    served = Served(encoder, heads, goal.mixture, slope, length_slope, offset)
     reference = onnx_export.export(served, [onnx_export.LOGITS, onnx_export.EMBEDDING])
     model = onnx_export.quantize(reference) if args.precision == "int8" else reference
     kept = compare(model, reference, [ids[i] for i in validate], by_file, args)
