@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +186,13 @@ def train(args: argparse.Namespace) -> int:
     return 0 if kept else 1
 
 
-def compare(model: onnx.ModelProto, reference: onnx.ModelProto, ids: list[list[int]], by_file, args) -> bool:
+def compare(
+    model: onnx.ModelProto,
+    reference: onnx.ModelProto,
+    ids: list[list[int]],
+    by_file: Callable[[np.ndarray], tuple[list[float], float]],
+    args: argparse.Namespace,
+) -> bool:
     """Prints the served graph's figures beside fp32's; whether it keeps them."""
     sessions = {args.precision: check.Session(model), "fp32": check.Session(reference)}
     scores, embeddings = {}, {}
