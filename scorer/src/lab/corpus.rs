@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(changed(many(0..4)), message);
         assert_eq!(changed(many(0..2)), message);
         assert_eq!(changed(many(0..2) + &line("other", 1.0)), message);
-        insta::assert_snapshot!(changed("secret".to_owned()), @r#"DIR/a.jsonl, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(changed("secret".to_owned()), @r#"DIR/a.jsonl, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
     }
 
     #[test]

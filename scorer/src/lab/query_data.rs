@@ -12,7 +12,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::lines::{Lines, MAX_LINE};
+use super::{
+    lines::{Lines, MAX_LINE},
+    queries::name,
+};
 
 /// The two models whose responses are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +114,12 @@ pub enum DataError {
         /// The models there are.
         known: String,
     },
+    /// A model cannot be compared with itself.
+    #[error("the small and the large model are both {model:?}: a pair is of two models")]
+    SamePair {
+        /// The model.
+        model: String,
+    },
     /// Each model is in some row, but no row has both.
     #[error("no row of {file} has both {small:?} and {large:?}")]
     NoPair {
@@ -123,22 +132,18 @@ pub enum DataError {
     },
 }
 
+/// What a line must be, for messages.
+const SHAPE: &str = r#"{"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#;
+
 /// A line as it stands in the file.
 #[derive(Debug, Deserialize)]
 struct Line {
-    id: Option<Name>,
+    #[serde(default, deserialize_with = "name")]
+    id: Option<String>,
     source: Option<String>,
     query: String,
     #[serde(default)]
     quality: BTreeMap<String, Samples>,
-}
-
-/// Names may be numbers in other people's data.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Name {
-    Text(String),
-    Number(i64),
 }
 
 /// One response's quality may stand without brackets.
@@ -170,34 +175,17 @@ impl Rows {
     /// The next line that is not blank.
     fn next_row(&mut self) -> Result<Option<QueryRow>, DataError> {
         match self.lines.advance()? {
-            Some(_) => self.parse().map(Some).map_err(|problem| self.lines.fault(problem)),
+            Some(_) => self.parse().map(Some),
             None => Ok(None),
         }
     }
 
-    fn parse(&self) -> Result<QueryRow, String> {
-        let deserializer = &mut serde_json::Deserializer::from_slice(self.lines.current());
-        let line: Line = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let inner = error.inner();
-            // The library's message of a wrong type or token can quote the query.
-            let (path, column) = (error.path().to_string(), inner.column());
-            let place = if path == "." { String::new() } else { format!("{path}: ") };
-            let problem = match inner.classify() {
-                serde_json::error::Category::Data if path != "query" => inner.to_string(),
-                serde_json::error::Category::Data => "must be a string".to_owned(),
-                _ => format!("is not JSON (column {column}; NaN and Infinity are no JSON numbers)"),
-            };
-            let problem = problem.split(" at line ").next().unwrap_or_default();
-            format!(r#"{place}{problem}; a line must be {{"id", "source", "query", "quality": {{"MODEL": [q, ...]}}}}"#)
-        })?;
+    fn parse(&self) -> Result<QueryRow, DataError> {
+        let line: Line = self.lines.json(SHAPE)?;
         if line.query.trim().is_empty() {
-            return Err("query: must not be empty".to_owned());
+            return Err(self.lines.fault("query: must not be empty"));
         }
-        let id = match line.id {
-            Some(Name::Text(id)) => id,
-            Some(Name::Number(id)) => id.to_string(),
-            None => self.lines.number().to_string(),
-        };
+        let id = line.id.unwrap_or_else(|| self.lines.number().to_string());
         let mut quality = BTreeMap::new();
         for (model, samples) in line.quality {
             let samples = match samples {
@@ -205,9 +193,8 @@ impl Rows {
                 Samples::Many(samples) => samples,
             };
             if samples.is_empty() {
-                return Err(format!(
-                    "quality.{model}: must have at least one number; leave the model out if it has none"
-                ));
+                let problem = "must have at least one number; leave the model out if it has none";
+                return Err(self.lines.fault(format!("quality.{model}: {problem}")));
             }
             quality.insert(model, samples);
         }
@@ -248,6 +235,9 @@ impl PairData {
         incomplete: Incomplete,
         mut each: impl FnMut(&mut PairRow),
     ) -> Result<Self, DataError> {
+        if pair.small == pair.large {
+            return Err(DataError::SamePair { model: pair.small.clone() });
+        }
         let mut data = Self { pair: pair.clone(), rows: Vec::new(), skipped: 0 };
         let mut known = BTreeSet::new();
         let mut first_incomplete = None;
@@ -337,16 +327,23 @@ mod tests {
         read(content, Incomplete::Refuse).unwrap_err()
     }
 
+    #[test]
+    fn a_model_is_no_pair() {
+        let (file, pair) = (file(GOOD), Pair { small: "s".to_owned(), large: "s".to_owned() });
+        let error = PairData::read(file.path(), &pair, Incomplete::Skip).unwrap_err();
+        insta::assert_snapshot!(error, @r#"the small and the large model are both "s": a pair is of two models"#);
+    }
+
     const GOOD: &str = r#"{"id": "a", "source": "t", "query": "q", "quality": {"s": [0, 1], "l": [1], "m": [0.5]}}"#;
 
     #[test]
     fn rows_hold_every_sample_of_the_pair() {
-        let lines = format!("{GOOD}\n\n{{\"id\": 7, \"query\": \"r\", \"quality\": {{\"s\": 2, \"l\": [3.5, 4]}}}}");
+        let lines = format!("{GOOD}\n\n{{\"id\": 1.5, \"query\": \"r\", \"quality\": {{\"s\": 2, \"l\": [3.5, 4]}}}}");
         let data = read(&lines, Incomplete::Refuse).unwrap();
         let [first, second] = data.rows.as_slice() else { panic!("two rows") };
         assert_eq!((first.small.as_slice(), first.large.as_slice(), first.gap()), (&[0.0, 1.0][..], &[1.0][..], -0.5));
         assert_eq!((first.id.as_str(), first.source.as_str()), ("a", "t"));
-        assert_eq!((second.id.as_str(), second.small_mean(), second.large_mean()), ("7", 2.0, 3.75));
+        assert_eq!((second.id.as_str(), second.small_mean(), second.large_mean()), ("1.5", 2.0, 3.75));
         assert!(!second.source.is_empty(), "the file's name stands in for the source");
     }
 
@@ -362,14 +359,16 @@ mod tests {
     fn faults_name_file_and_line_and_never_quote_the_query() {
         let line = |query: &str, quality: &str| format!("{GOOD}\n{{\"query\": {query}, \"quality\": {quality}}}\n");
         insta::assert_snapshot!(fault(&line("\"r\"", "{}")), @r#"FILE, line 2: has no quality of "s"; --skip-incomplete leaves such rows out"#);
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @r#"FILE, line 2: quality.s[0]: is not JSON (column 34; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @r#"FILE, line 2: quality.s: quality must be numbers: {"MODEL": [q, ...]}; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
-        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @r#"FILE, line 2: quality.s[0]: is not JSON (column 38; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @r#"FILE, line 2: is not JSON (column 34; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @r#"FILE, line 2: quality.s: is of a wrong type; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @r#"FILE, line 2: is not JSON (column 38; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
         insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [], \"l\": [1]}")), @"FILE, line 2: quality.s: must have at least one number; leave the model out if it has none");
         insta::assert_snapshot!(fault(&line("\" \"", "{\"s\": [1], \"l\": [1]}")), @"FILE, line 2: query: must not be empty");
-        insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @r#"FILE, line 2: query: must be a string; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
-        insta::assert_snapshot!(fault("secret\n"), @r#"FILE, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
-        insta::assert_snapshot!(fault("{\"text\": \"secret\"}\n"), @r#"FILE, line 1: missing field `query`; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}"#);
+        insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @r#"FILE, line 2: query: is of a wrong type; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault("\"my secret prompt\"\n"), @r#"FILE, line 1: is not as it must be; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "\"my secret prompt\"")), @r#"FILE, line 2: quality: is of a wrong type; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault("secret\n"), @r#"FILE, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault("{\"text\": \"secret\"}\n"), @r#"FILE, line 1: has no key "query"; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
         insta::assert_snapshot!(fault("\n"), @"FILE has no rows: it must have query data, JSON, one object a line");
         insta::assert_snapshot!(fault(&GOOD.replace("\"l\"", "\"other\"")), @r#"FILE has no quality of "l" in any row; its models are m, other, s"#);
         let apart = "{\"query\": \"a\", \"quality\": {\"s\": 1}}\n{\"query\": \"b\", \"quality\": {\"l\": 1}}\n";
