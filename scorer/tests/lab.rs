@@ -106,7 +106,7 @@ fn bad_data_is_refused_with_file_and_line_and_nothing_is_written() {
     let out = folder.path().join("labels.jsonl");
     let outcome = label("det", &file, &["--out", text(&out)]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
-    assert!(outcome.stderr.contains("graded.jsonl, line 1: quality.l[0]"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("graded.jsonl, line 1: is not JSON (column 44; NaN"), "{}", outcome.stderr);
     assert!(!out.exists());
     let nowhere = label("det", Path::new("/nowhere"), &[]);
     assert_eq!(nowhere.stderr, "error: cannot read /nowhere: No such file or directory (os error 2)\n");
@@ -148,6 +148,9 @@ fn calibrate_and_evaluate_read_the_data_before_anything_else() {
         calibrate(&["--queries", data_file, "--quality-drop", "0.01"], 2),
         calibrate(&["--data", data_file, "--quality-drop", "1 %"], 2),
         calibrate(&["--data", data_file, "--resplits", "200"], 2),
+        calibrate(&["--data", data_file, "--large", "l", "--quality-drop", "0.1", "--resplits", "0"], 2),
+        calibrate(&["--data", data_file, "--large", "l", "--quality-drop", "0.1", "--resplits", "9"], 2),
+        evaluate(&["--data", data_file, "--small", "s", "--large", "s"], 1),
         evaluate(&["--data", data_file, "--small", "s"], 2),
         evaluate(&["--data", data_file, "--small", "s", "--large", "x"], 1),
         evaluate(&["--data", data_file, "/nowhere", "--small", "s", "--large", "l"], 1),

@@ -21,7 +21,7 @@ use crate::{
         figures::Outcomes,
         query_data::Pair,
     },
-    router::Router,
+    router::{Manifest, Router},
 };
 
 /// A smaller sample says little.
@@ -79,8 +79,12 @@ pub(super) struct Args {
 
     /// Check the promises of --quality-drop: so many times, draw a sample of --sample queries, choose thresholds on it, and
     /// measure on the other queries. Writes nothing
-    #[arg(long, value_name = "N", requires = "quality_drops")]
-    resplits: Option<usize>,
+    #[arg(long, value_name = "N", requires = "quality_drops", value_parser = clap::value_parser!(u32).range(1..))]
+    resplits: Option<u32>,
+
+    /// Replace a table that knows quality drops by one of shares only
+    #[arg(long, requires = "queries")]
+    force: bool,
 
     /// Write nothing
     #[arg(long)]
@@ -105,9 +109,32 @@ fn drop(text: &str) -> Result<f64, String> {
     fits.ok_or_else(|| "must be a number from 0 to 1: 0.01 is one per cent of the large model's quality".to_owned())
 }
 
+impl Args {
+    /// What can be said before any query is scored.
+    fn check(&self, queries: usize, manifest: &Manifest) -> Result<(), Failure> {
+        let sample = self.resplit_sample(queries);
+        if self.resplits.is_some() && queries < 2 * sample {
+            let need = "--resplits needs at least twice --sample queries, to measure on the rest";
+            return Err(Failure::Usage(format!("{need}: {queries} are too few for {sample}")));
+        }
+        let drops = manifest.calibration.rows().iter().any(|row| row.quality_drop.is_some());
+        if self.queries.is_some() && drops && !self.force && !self.dry_run {
+            let lost = "the router's table knows quality drops, which a table of shares only would erase";
+            return Err(Failure::Usage(format!("{lost}: give --data, or --force to erase them")));
+        }
+        Ok(())
+    }
+
+    fn resplit_sample(&self, queries: usize) -> usize {
+        if self.sample == 0 { queries / 2 } else { self.sample }
+    }
+}
+
 /// The queries to calibrate on.
 struct Traffic {
     texts: Vec<String>,
+    /// Where each text stands: file and line.
+    places: Vec<String>,
     /// `None`: the queries come without quality.
     outcomes: Option<Outcomes>,
 }
@@ -123,14 +150,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut traffic = read(args, &pair)?;
     let all = traffic.texts.len();
+    args.check(all, manifest)?;
     if args.resplits.is_none() {
         traffic.draw(args.sample, args.seed);
     }
     let runtime = args.runtime.load()?;
     let texts: Vec<&str> = traffic.texts.iter().map(String::as_str).collect();
-    let scores = graded::score(&router, &runtime, &args.runtime, &texts, graded::row)?;
+    let place = |index| traffic.places.get(index).cloned().unwrap_or_default();
+    let scores = graded::score(&router, &runtime, &args.runtime, &texts, place)?;
     if let (Some(resplits), Some(outcomes)) = (args.resplits, &traffic.outcomes) {
-        return check(args, resplits, &scores, outcomes);
+        return check(args, resplits as usize, &scores, outcomes);
     }
     let outcomes = traffic.outcomes.as_ref();
     let table = calibrate::table(&scores, outcomes);
@@ -160,13 +189,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn read(args: &Args, pair: &Pair) -> Result<Traffic, Failure> {
     if let Some(file) = &args.queries {
-        let (_, queries) = queries::open(file, Format::Auto)?;
+        let (name, queries) = queries::open(file, Format::Auto)?;
+        let places = queries.iter().map(|query| format!("{name}, line {}", query.line)).collect();
         let texts = queries.into_iter().map(|query| query.text).collect();
-        return Ok(Traffic { texts, outcomes: None });
+        return Ok(Traffic { texts, places, outcomes: None });
     }
     let data = graded::read(&args.data, pair, args.skip_incomplete)?;
     let outcomes = graded::outcomes(&data.rows);
-    Ok(Traffic { texts: data.rows.into_iter().map(|row| row.query).collect(), outcomes: Some(outcomes) })
+    let places = data.rows.iter().map(|row| format!("query {:?} of {}", row.id, row.source)).collect();
+    Ok(Traffic { texts: data.rows.into_iter().map(|row| row.query).collect(), places, outcomes: Some(outcomes) })
 }
 
 impl Traffic {
@@ -178,8 +209,12 @@ impl Traffic {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (chosen, _) = evaluate::draw_without_replacement(self.texts.len(), sample, &mut rng);
         self.outcomes = self.outcomes.take().map(|outcomes| calibrate::pick(&[], &outcomes, &chosen).1);
-        let mut texts: Vec<Option<String>> = self.texts.drain(..).map(Some).collect();
-        self.texts = chosen.iter().filter_map(|row| texts.get_mut(*row)?.take()).collect();
+        let keep = |all: &mut Vec<String>| {
+            let mut all: Vec<Option<String>> = all.drain(..).map(Some).collect();
+            chosen.iter().filter_map(|row| all.get_mut(*row)?.take()).collect()
+        };
+        self.texts = keep(&mut self.texts);
+        self.places = keep(&mut self.places);
     }
 }
 
@@ -352,14 +387,7 @@ impl From<Kept> for KeptJson {
 }
 
 fn check(args: &Args, resplits: usize, scores: &[f64], outcomes: &Outcomes) -> Result<(), Failure> {
-    let sample = if args.sample == 0 { scores.len() / 2 } else { args.sample };
-    if scores.len() < 2 * sample {
-        let found = scores.len();
-        let problem = format!(
-            "--resplits needs at least twice --sample queries, to measure on the rest: {found} are too few for {sample}"
-        );
-        return Err(Failure::Usage(problem));
-    }
+    let sample = args.resplit_sample(scores.len());
     let mut found = Vec::new();
     for asked in &args.quality_drops {
         let bar = graded::progress(resplits, "resplits");
@@ -377,6 +405,9 @@ fn check(args: &Args, resplits: usize, scores: &[f64], outcomes: &Outcomes) -> R
         return Ok(());
     }
     writeln!(out, "{resplits} times: {sample} of {} queries to choose on, the others to measure on", scores.len())?;
+    if scores.len() < 5 * sample {
+        writeln!(out, "note: the others are few, and chance in what is measured on them breaks promises too")?;
+    }
     for (asked, point, bound) in found {
         for (rule, kept) in [("the paper's point rule", point), ("bound with 95 % confidence", bound)] {
             writeln!(

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     lab::{
         evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
-        query_data::Pair,
+        query_data::{Pair, PairRow},
         report::{self, Price, Prices},
     },
     router::Router,
@@ -95,9 +95,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let data = args.data.read(&pair)?;
     let runtime = args.runtime.load()?;
     let texts: Vec<&str> = data.rows.iter().map(|row| row.query.as_str()).collect();
+    let place = |index| {
+        let row: Option<&PairRow> = data.rows.get(index);
+        row.map(|row| format!("query {:?} of {}", row.id, row.source)).unwrap_or_default()
+    };
     let mut scores = Vec::new();
     for router in &routers {
-        scores.push(graded::score(router, &runtime, &args.runtime, &texts, graded::row)?);
+        scores.push(graded::score(router, &runtime, &args.runtime, &texts, place)?);
     }
     let lengths: Vec<usize> = texts.iter().map(|text| text.chars().count()).collect();
     let outcomes = graded::outcomes(&data.rows);
@@ -119,7 +123,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let report = page.report(&scored);
         graded::write_whole(path, report::page(&report).as_bytes())?;
     }
-    let names: Vec<&str> = routers.iter().map(|router| router.manifest().name.as_str()).collect();
+    let names = names(&args.routers, &routers);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &json(&evaluation, &names, args.baselines))?;
@@ -128,6 +133,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         write!(out, "{}", text(&evaluation, &names, &pair, args.baselines))?;
     }
     Ok(())
+}
+
+/// What each router is called: its name, with its folder where several have the same.
+fn names(folders: &[PathBuf], routers: &[Router]) -> Vec<String> {
+    let name = |router: &Router| router.manifest().name.clone();
+    let shared = |name: &str| routers.iter().filter(|router| router.manifest().name == name).count() > 1;
+    let named = routers.iter().zip(folders).map(|(router, folder)| match name(router) {
+        name if shared(&name) => format!("{name} ({})", folder.display()),
+        name => name,
+    });
+    named.collect()
 }
 
 impl Args {

@@ -91,11 +91,6 @@ pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), Failure> {
     Ok(written.map_err(|error| format!("cannot write {}: {error}", path.display()))?)
 }
 
-/// Where a text stands among rows of query data.
-pub(super) fn row(index: usize) -> String {
-    format!("row {} of the data", index + 1)
-}
-
 /// A progress bar on a terminal, for work of some length.
 pub(super) fn progress(steps: usize, unit: &str) -> ProgressBar {
     if steps < LONG || !io::stderr().is_terminal() {

@@ -36,6 +36,10 @@ pub(super) enum InputError {
         "{file}, line {line}: must be a JSON object with the key \"query\", a string (column {column}); --format text takes lines as they are"
     )]
     Line { file: String, line: usize, column: usize },
+    #[error("{file}, line {line}: is not UTF-8")]
+    Utf8 { file: String, line: usize },
+    #[error("{file}, line {line}: query: must not be empty")]
+    Blank { file: String, line: usize },
     #[error("{file} has no queries")]
     Empty { file: String },
 }
@@ -59,20 +63,23 @@ pub(super) fn open(path: &Path, format: Format) -> Result<(String, Vec<Query>), 
 fn read(input: impl BufRead, file: &str, format: Format) -> Result<Vec<Query>, InputError> {
     let mut queries = Vec::new();
     let mut jsonl = (format != Format::Auto).then_some(format == Format::Jsonl);
-    for (index, text) in input.lines().enumerate() {
-        let text = text.map_err(|source| InputError::Read { file: file.to_owned(), source })?;
+    for (bytes, line) in input.split(b'\n').zip(1..) {
+        let bytes = bytes.map_err(|source| InputError::Read { file: file.to_owned(), source })?;
+        let text = str::from_utf8(&bytes).map_err(|_| InputError::Utf8 { file: file.to_owned(), line })?.trim_end();
         if text.trim().is_empty() {
             continue;
         }
-        let line = index + 1;
-        let parsed = serde_json::from_str::<Line<'_>>(&text);
-        let text = match (*jsonl.get_or_insert(parsed.is_ok()), parsed) {
-            (false, _) => text,
-            (true, Ok(Line { query })) => query.into_owned(),
+        let text = if *jsonl.get_or_insert(text.trim_start().starts_with('{')) {
+            let parsed = serde_json::from_str::<Line<'_>>(text);
             // serde_json's own message may quote the line.
-            (true, Err(error)) => {
-                return Err(InputError::Line { file: file.to_owned(), line, column: error.column() });
+            let fault = |column| InputError::Line { file: file.to_owned(), line, column };
+            let query = parsed.map_err(|error| fault(error.column()))?.query;
+            if query.trim().is_empty() {
+                return Err(InputError::Blank { file: file.to_owned(), line });
             }
+            query.into_owned()
+        } else {
+            text.to_owned()
         };
         queries.push(Query { line, text });
     }
@@ -106,6 +113,10 @@ mod tests {
         let fault = |input, format| lines(input, format).unwrap_err();
         insta::assert_snapshot!(fault("{\"query\": \"a\"}\n{\"query\": 1}\n", Format::Auto), @r#"FILE, line 2: must be a JSON object with the key "query", a string (column 11); --format text takes lines as they are"#);
         insta::assert_snapshot!(fault("secret\n", Format::Jsonl), @r#"FILE, line 1: must be a JSON object with the key "query", a string (column 1); --format text takes lines as they are"#);
+        insta::assert_snapshot!(fault("{\"prompt\": \"secret\"}\n", Format::Auto), @r#"FILE, line 1: must be a JSON object with the key "query", a string (column 20); --format text takes lines as they are"#);
+        insta::assert_snapshot!(fault("{\"query\": \" \"}\n", Format::Auto), @"FILE, line 1: query: must not be empty");
+        let latin = read(&b"a\ncaf\xe9\n"[..], "FILE", Format::Auto).unwrap_err();
+        insta::assert_snapshot!(latin, @"FILE, line 2: is not UTF-8");
         insta::assert_snapshot!(fault("\n \n", Format::Auto), @"FILE has no queries");
     }
 }
