@@ -82,6 +82,37 @@ impl Dial {
     }
 }
 
+/// How far a client may turn each dial: floor and ceiling, both in `[0, 1]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DialLimits {
+    /// For [`Dial::Threshold`].
+    pub threshold: (f64, f64),
+    /// For [`Dial::SmallShare`].
+    pub small_share: (f64, f64),
+    /// For [`Dial::QualityDrop`].
+    pub quality_drop: (f64, f64),
+}
+
+impl Default for DialLimits {
+    /// No limits.
+    fn default() -> Self {
+        Self { threshold: (0.0, 1.0), small_share: (0.0, 1.0), quality_drop: (0.0, 1.0) }
+    }
+}
+
+impl DialLimits {
+    /// The dial, brought within its limits.
+    #[must_use]
+    pub fn clamp(&self, dial: Dial) -> Dial {
+        let within = |value: f64, (floor, ceiling): (f64, f64)| value.max(floor).min(ceiling);
+        match dial {
+            Dial::Threshold(value) => Dial::Threshold(within(value, self.threshold)),
+            Dial::SmallShare(value) => Dial::SmallShare(within(value, self.small_share)),
+            Dial::QualityDrop(value) => Dial::QualityDrop(within(value, self.quality_drop)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +158,21 @@ mod tests {
         ];
         for (dial, small) in table {
             assert_eq!(dial.admits(&score), Some(small), "{dial:?}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_the_dial_they_are_for() {
+        let limits = DialLimits { threshold: (0.4, 0.9), small_share: (0.0, 0.5), ..DialLimits::default() };
+        let table = [
+            (Dial::Threshold(0.1), Dial::Threshold(0.4)),
+            (Dial::Threshold(0.6), Dial::Threshold(0.6)),
+            (Dial::Threshold(1.0), Dial::Threshold(0.9)),
+            (Dial::SmallShare(0.9), Dial::SmallShare(0.5)),
+            (Dial::QualityDrop(1.0), Dial::QualityDrop(1.0)),
+        ];
+        for (asked, got) in table {
+            assert_eq!(limits.clamp(asked), got);
         }
     }
 

@@ -16,12 +16,15 @@ pub mod breaker;
 pub mod config;
 pub mod decision;
 pub mod dial;
+pub mod explore;
 pub mod fit;
 pub mod headers;
 pub mod policy;
+pub mod response;
 pub mod score;
 pub mod splice;
 pub mod stats;
+pub mod wrappers;
 
 #[cfg(target_arch = "wasm32")]
 mod host;
