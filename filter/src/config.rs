@@ -1,11 +1,14 @@
 //! The plugin's configuration: read from JSON, checked as a whole, and turned into objects that need no further checks.
 
+mod pair;
 mod source;
 
+use crate::affinity::WAYS;
 use crate::breaker::BreakerPolicy;
-use crate::dial::{Dial, DialError, DialParts};
+use crate::dial::DialError;
+use pair::RawPair;
+pub use pair::{Pair, Target};
 use serde::Deserialize;
-use source::Decimal;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,8 +26,20 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Ticks a request may wait for the rest of its body before it is released to large.
     pub body_timeout_ticks: u64,
+    /// Only requests whose path starts with one of these are read as an LLM API's; empty: all.
+    pub path_prefixes: Vec<String>,
+    /// How much is remembered of where conversations went.
+    pub memory: Memory,
     /// The pairs that routes name, by name.
     pub pairs: BTreeMap<String, Rc<Pair>>,
+}
+
+impl Config {
+    /// Whether requests with this path are read.
+    #[must_use]
+    pub fn reads(&self, path: &str) -> bool {
+        self.path_prefixes.is_empty() || self.path_prefixes.iter().any(|prefix| path.starts_with(prefix))
+    }
 }
 
 /// How to reach the scorer.
@@ -40,40 +55,13 @@ pub struct Scorer {
     pub breaker: BreakerPolicy,
 }
 
-/// A small and a large model that answer for each other.
-#[derive(Debug, PartialEq)]
-pub struct Pair {
-    /// The name routes use.
-    pub name: String,
-    /// The small model.
-    pub small: Target,
-    /// The large model.
-    pub large: Target,
-    /// Names that a request must ask for to be routed; empty: every request is routed.
-    pub models: Vec<String>,
-    /// The dial of routes that set none of their own.
-    pub dial: Option<Dial>,
-    /// Whether a request may set its own tier or dial by header.
-    pub allow_override: bool,
-}
-
-impl Pair {
-    /// Whether a request that asks for this model is to be routed.
-    #[must_use]
-    pub fn routes(&self, model: Option<&str>) -> bool {
-        self.models.is_empty() || model.is_some_and(|model| self.models.iter().any(|alias| alias == model))
-    }
-}
-
-/// One of a pair's two models.
-#[derive(Debug, PartialEq)]
-pub struct Target {
-    /// Envoy cluster that serves the model.
-    pub cluster: String,
-    /// The name that cluster knows it by, written into the request.
-    pub model: String,
-    /// Its context window; `None`: no limit.
-    pub context_tokens: Option<u64>,
+/// How much is remembered of where conversations went, by all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Sets of [`WAYS`] conversations.
+    pub sets: u32,
+    /// Seconds after which a conversation is forgotten.
+    pub ttl: u32,
 }
 
 /// Why a configuration was refused: which key, what stands there, and what should.
@@ -131,7 +119,24 @@ struct RawConfig {
     max_body_bytes: u64,
     #[serde(default = "default_body_timeout_ms")]
     body_timeout_ms: u64,
+    #[serde(default)]
+    path_prefixes: Vec<String>,
+    #[serde(default)]
+    memory: RawMemory,
     pairs: BTreeMap<String, RawPair>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawMemory {
+    conversations: u32,
+    ttl_s: u32,
+}
+
+impl Default for RawMemory {
+    fn default() -> Self {
+        Self { conversations: 65_536, ttl_s: 3_600 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -157,55 +162,6 @@ impl Default for RawBreaker {
     fn default() -> Self {
         Self { failures: 10, open_ms: 1000 }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPair {
-    small: RawTarget,
-    large: RawTarget,
-    #[serde(default)]
-    models: Vec<String>,
-    #[serde(default)]
-    dial: RawDial,
-    #[serde(default)]
-    allow_override: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawDial {
-    threshold: Option<Decimal>,
-    small_share: Option<Decimal>,
-    quality_drop: Option<Decimal>,
-}
-
-impl RawDial {
-    fn check(self) -> Result<Option<Dial>, DialError> {
-        let value = |decimal: Option<Decimal>| decimal.map(|Decimal(value)| value);
-        Dial::from_parts(DialParts {
-            threshold: value(self.threshold),
-            small_share: value(self.small_share),
-            quality_drop: value(self.quality_drop),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTarget {
-    cluster: String,
-    model: String,
-    context_tokens: Option<u64>,
-    price: Option<RawPrice>,
-}
-
-/// US dollars for a million tokens. Dashboards and reports read it from the same file; the filter only checks it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPrice {
-    input: Decimal,
-    output: Decimal,
 }
 
 fn default_max_body_bytes() -> u64 {
@@ -258,8 +214,27 @@ impl RawConfig {
             scorer: self.scorer.check()?,
             max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
             body_timeout_ticks: ticks(positive("body_timeout_ms", self.body_timeout_ms)?),
+            path_prefixes: self.path_prefixes.into_iter().map(path_prefix).collect::<Result<_, _>>()?,
+            memory: self.memory.check()?,
             pairs: pairs.collect::<Result<_, ConfigError>>()?,
         })
+    }
+}
+
+impl RawMemory {
+    fn check(&self) -> Result<Memory, ConfigError> {
+        // 16 million conversations take some 220 MB of the proxy's memory.
+        if self.conversations > 1 << 24 {
+            return Err(invalid(
+                "memory.conversations",
+                self.conversations,
+                "is too many to keep; use at most 16777216",
+            ));
+        }
+        let conversations = positive("memory.conversations", u64::from(self.conversations))?;
+        let ttl = positive("memory.ttl_s", u64::from(self.ttl_s))?;
+        let sets = conversations.div_ceil(WAYS as u64);
+        Ok(Memory { sets: u32::try_from(sets).unwrap_or(u32::MAX), ttl: u32::try_from(ttl).unwrap_or(u32::MAX) })
     }
 }
 
@@ -284,42 +259,6 @@ impl RawScorer {
     }
 }
 
-impl RawPair {
-    fn check(self, name: &str) -> Result<Pair, ConfigError> {
-        let at = format!("pairs.{name}");
-        Ok(Pair {
-            name: header_safe("pairs", name.to_owned())?,
-            small: self.small.check(&format!("{at}.small"))?,
-            large: self.large.check(&format!("{at}.large"))?,
-            models: self.models,
-            dial: self.dial.check().map_err(|error| ConfigError::Dial { at: format!("{at}.dial"), error })?,
-            allow_override: self.allow_override,
-        })
-    }
-}
-
-impl RawTarget {
-    fn check(self, at: &str) -> Result<Target, ConfigError> {
-        if let Some(price) = self.price {
-            for (key, Decimal(value)) in [("input", price.input), ("output", price.output)] {
-                if !(value.is_finite() && value >= 0.0) {
-                    return Err(invalid(
-                        &format!("{at}.price.{key}"),
-                        value,
-                        "is no price; use dollars per million tokens",
-                    ));
-                }
-            }
-        }
-        let context_tokens = self.context_tokens.map(|n| positive(&format!("{at}.context_tokens"), n)).transpose()?;
-        Ok(Target {
-            cluster: header_safe(&format!("{at}.cluster"), self.cluster)?,
-            model: header_safe(&format!("{at}.model"), self.model)?,
-            context_tokens,
-        })
-    }
-}
-
 fn invalid(key: &str, value: impl ToString, mend: &'static str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), value: value.to_string(), mend }
 }
@@ -336,122 +275,17 @@ fn header_safe(key: &str, value: String) -> Result<String, ConfigError> {
     Ok(value)
 }
 
+fn path_prefix(prefix: String) -> Result<String, ConfigError> {
+    if prefix.starts_with('/') {
+        return Ok(prefix);
+    }
+    Err(invalid("path_prefixes", format!("{prefix:?}"), "is no path; it must start with a slash"))
+}
+
 fn ticks(ms: u64) -> u64 {
     let tick = u64::try_from(TICK.as_millis()).unwrap_or(1);
     ms.div_ceil(tick)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FULL: &str = r#"{
-        "scorer": {"cluster": "hybrid-llm-scorer", "timeout_ms": 100, "router": "default"},
-        "max_body_bytes": 1048576,
-        "pairs": {"chat": {
-            "small": {"cluster": "llama-8b", "model": "llama-3.1-8b", "context_tokens": 131072, "price": {"input": 0.05, "output": 0.08}},
-            "large": {"cluster": "gpt", "model": "gpt-4.1", "context_tokens": 1000000, "price": {"input": 2.0, "output": 8.0}},
-            "models": ["auto"], "dial": {"quality_drop": 0.01}, "allow_override": false}}}"#;
-
-    #[test]
-    fn the_documented_configuration_is_read() {
-        let config = Config::parse(FULL.as_bytes()).unwrap();
-        assert_eq!(config.scorer.cluster, "hybrid-llm-scorer");
-        assert_eq!(config.scorer.timeout, Duration::from_millis(100));
-        assert_eq!(config.scorer.breaker, BreakerPolicy { failures: 10, open_ticks: 10 });
-        assert_eq!((config.max_body_bytes, config.body_timeout_ticks), (1_048_576, 50));
-        let pair = &config.pairs["chat"];
-        assert_eq!(pair.dial, Some(Dial::QualityDrop(0.01)));
-        assert_eq!(pair.small.context_tokens, Some(131_072));
-        assert!(pair.routes(Some("auto")) && !pair.routes(Some("gpt-4.1")) && !pair.routes(None));
-    }
-
-    /// Bytes of a protobuf `Struct`, as Envoy passes them on.
-    fn protobuf(json: &serde_json::Value) -> prost_types::Struct {
-        fn value(json: &serde_json::Value) -> prost_types::Value {
-            use prost_types::value::Kind;
-            let kind = match json {
-                serde_json::Value::Null => Kind::NullValue(0),
-                serde_json::Value::Bool(flag) => Kind::BoolValue(*flag),
-                serde_json::Value::Number(n) if n.is_f64() => Kind::StringValue(n.to_string()),
-                serde_json::Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap()),
-                serde_json::Value::String(text) => Kind::StringValue(text.clone()),
-                serde_json::Value::Array(list) => {
-                    Kind::ListValue(prost_types::ListValue { values: list.iter().map(value).collect() })
-                }
-                serde_json::Value::Object(_) => Kind::StructValue(protobuf(json)),
-            };
-            prost_types::Value { kind: Some(kind) }
-        }
-        let members = json.as_object().unwrap();
-        prost_types::Struct { fields: members.iter().map(|(key, member)| (key.clone(), value(member))).collect() }
-    }
-
-    #[test]
-    fn a_struct_from_yaml_reads_as_the_same_configuration() {
-        use prost::Message;
-        let json: serde_json::Value = serde_json::from_str(FULL).unwrap();
-        let config = Config::parse(&protobuf(&json).encode_to_vec()).unwrap();
-        let same = Config::parse(FULL.as_bytes()).unwrap();
-        assert_eq!(config.scorer, same.scorer);
-        assert_eq!(config.pairs, same.pairs);
-
-        let mut wrong = json;
-        wrong["pairs"]["chat"]["small"]["model"] = 8.into();
-        let error = Config::parse(&protobuf(&wrong).encode_to_vec()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "plugin configuration: pairs.chat.small.model: invalid type: integer `8`, expected a string"
-        );
-    }
-
-    #[test]
-    fn json_with_white_space_before_it_is_no_struct() {
-        for pad in 0..200 {
-            let text = format!("{}{FULL}", "\n".repeat(pad % 7) + &" ".repeat(pad));
-            assert!(Config::parse(text.as_bytes()).is_ok(), "{pad}");
-        }
-    }
-
-    #[test]
-    fn defaults() {
-        let text = r#"{"scorer":{"cluster":"s"},"pairs":{"p":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"}}}}"#;
-        let config = Config::parse(text.as_bytes()).unwrap();
-        assert_eq!(config.scorer.router, "default");
-        assert_eq!(config.scorer.timeout, Duration::from_millis(100));
-        let pair = &config.pairs["p"];
-        assert!(pair.dial.is_none() && !pair.allow_override && pair.routes(Some("anything")) && pair.routes(None));
-    }
-
-    /// Each mistake, and what the operator reads.
-    #[test]
-    fn errors_name_key_and_value() {
-        let mistakes = [
-            ("", ""),
-            (r#""timeout_ms": 100"#, r#""timeout_ms": "fast""#),
-            (r#""timeout_ms": 100"#, r#""timeout_ms": 0"#),
-            (r#""timeout_ms": 100"#, r#""timeout": 100"#),
-            (r#""cluster": "hybrid-llm-scorer", "#, ""),
-            (r#""cluster": "gpt""#, r#""cluster": """#),
-            (r#""model": "gpt-4.1""#, r#""model": "gpt 4.1""#),
-            (r#"{"quality_drop": 0.01}"#, r#"{"quality_drop": 1.5}"#),
-            (r#"{"quality_drop": 0.01}"#, r#"{"quality_drop": 0.01, "threshold": 0.5}"#),
-            (r#"{"quality_drop": 0.01}"#, r#"{"quality": 0.01}"#),
-            (r#"{"quality_drop": 0.01}"#, r#"{"small_share": "half"}"#),
-            (r#""input": 2.0"#, r#""input": -2.0"#),
-            (r#""context_tokens": 131072"#, r#""context_tokens": 0"#),
-            (r#"["auto"]"#, r#""auto""#),
-            (r#""max_body_bytes": 1048576"#, r#""max_body_bytes": -1"#),
-            (r#"false}}}"#, r#"false}}"#),
-            (r#"false}}}"#, r#"false}}} x"#),
-        ];
-        let mut report = String::new();
-        for (old, new) in mistakes {
-            let text = if old.is_empty() { new.to_owned() } else { FULL.replacen(old, new, 1) };
-            assert_ne!(text, FULL, "{old} is not in the configuration");
-            report += &format!("{}\n", Config::parse(text.as_bytes()).unwrap_err());
-        }
-        report += &format!("{}\n", Config::parse(br#"{"scorer":{"cluster":"s"},"pairs":{}}"#).unwrap_err());
-        insta::assert_snapshot!(report);
-    }
-}
+mod tests;

@@ -3,12 +3,14 @@
 //! The order is fixed: what stops a body from being read, then what needs no score, then the score, and without a
 //! score the large model.
 
-use crate::api::{ModelName, Prompt, Unparsable};
+use crate::affinity::Affinity;
+use crate::api::Request;
 use crate::config::{Config, Pair, Target};
 use crate::dial::Dial;
 use crate::fit;
 use crate::headers::{Overrides, RequestHead};
 use crate::policy::Policy;
+use crate::query::NonText;
 use crate::score::Score;
 
 /// One of a pair's two models.
@@ -34,6 +36,15 @@ impl Tier {
     #[must_use]
     pub fn parse(word: &[u8]) -> Option<Self> {
         [Self::Small, Self::Large].into_iter().find(|tier| tier.as_str().as_bytes() == word)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Small => Self::Large,
+            Self::Large => Self::Small,
+        }
     }
 
     /// This tier's model of the pair.
@@ -74,6 +85,16 @@ reasons! {
     Forced = "forced",
     /// The prompt does not fit the small model's context window.
     Context = "context",
+    /// Only one of the models can do what the request needs: see images, call tools, and so on.
+    Capability = "capability",
+    /// The request's conversation went there before.
+    Affinity = "affinity",
+    /// It goes on with a tool loop, signed reasoning or a stored conversation, and nobody remembers where that went.
+    ToolLoop = "tool_loop",
+    /// Scored, and then sent to the other tier at random.
+    Explore = "explore",
+    /// The scored turns hold images, recordings or files, which the router can't read.
+    NonText = "non_text",
     /// The body is over `max_body_bytes`.
     BodyTooLarge = "body_too_large",
     /// The body is compressed.
@@ -127,19 +148,17 @@ impl Decision {
 
 /// What is to be done with a request whose body has been read.
 #[derive(Debug, PartialEq)]
-pub enum Plan<'a> {
-    /// The client asks for a model that the pair does not route: to the large model's cluster, as it came.
-    PassThrough,
+pub enum Plan {
+    /// The client asks for a model that the pair does not route: on as it came, to the tier that has this model.
+    PassThrough(Tier),
     /// Decided without a score.
-    Decided(Decision, Option<ModelName<'a>>),
+    Decided(Decision),
     /// Ask the scorer for this query, then compare with the dial.
     Ask {
-        /// The text to score, as JSON string contents.
-        query: Vec<&'a str>,
+        /// The text to score.
+        query: String,
         /// What to compare the score with.
         dial: Dial,
-        /// The model name to rewrite.
-        model: Option<ModelName<'a>>,
     },
 }
 
@@ -157,41 +176,70 @@ pub fn before_body(config: &Config, head: &RequestHead, body_follows: bool) -> O
     }
 }
 
-/// What to do once the body has been read.
+/// Where a request goes that asks for a model which is no alias of its pair: a tier's own model has its tier, and any other
+/// is left to the large one.
 #[must_use]
-pub fn before_score<'a>(policy: &Policy, asked: Overrides, prompt: Result<Prompt<'a>, Unparsable>) -> Plan<'a> {
-    let Ok(prompt) = prompt else { return Plan::Decided(Decision::fail_open(Reason::Unparsable), None) };
-    if !policy.pair.routes(prompt.model.as_ref().map(|model| model.name.as_ref())) {
-        return Plan::PassThrough;
+pub fn pass_through(pair: &Pair, model: Option<&str>) -> Tier {
+    if model == Some(pair.small.model.as_str()) { Tier::Small } else { Tier::Large }
+}
+
+/// What to do once the body has been read. `recall` tells where the request's conversation went, if that is known; it is
+/// asked only where the answer matters. `asked` holds what the client may ask for and does.
+#[must_use]
+pub fn before_score(
+    policy: &Policy,
+    asked: Overrides,
+    request: &Request<'_>,
+    recall: impl FnOnce() -> Option<Tier>,
+) -> Plan {
+    let pair = &policy.pair;
+    let model = request.model.as_ref().map(|model| model.name.as_ref());
+    if !pair.routes(model) {
+        return Plan::PassThrough(pass_through(pair, model));
     }
-    // Shadow mode promises that nothing but the large model answers, whatever the client wishes.
-    let asked = if policy.pair.allow_override && !policy.shadow { asked } else { Overrides::default() };
-    let decided = |tier, reason, model| Plan::Decided(Decision::unscored(tier, reason), model);
-    if prompt.query.is_empty() {
-        return decided(Tier::Large, Reason::NoText, prompt.model);
+    let decided = |tier, reason| Plan::Decided(Decision::unscored(tier, reason));
+    // In shadow mode every request goes to large, and so no conversation can be torn apart.
+    let continuation = !policy.shadow && request.is_continuation();
+    let query = pair.query.query(request);
+    if query.text.is_empty() && !continuation {
+        return decided(Tier::Large, Reason::NoText);
     }
     if let Some(tier) = asked.tier {
-        return decided(tier, Reason::Forced, prompt.model);
+        return decided(tier, Reason::Forced);
     }
-    if policy.pair.small.context_tokens.is_some_and(|tokens| !fit::fits(&prompt, tokens)) {
-        return decided(Tier::Large, Reason::Context, prompt.model);
+    if pair.small.context_tokens.is_some_and(|tokens| !fit::fits(request, tokens)) {
+        return decided(Tier::Large, Reason::Context);
     }
-    Plan::Ask { query: prompt.query, dial: asked.dial.unwrap_or(policy.dial), model: prompt.model }
+    match (pair.small.can(request.needs), pair.large.can(request.needs)) {
+        (true, false) if !policy.shadow => return decided(Tier::Small, Reason::Capability),
+        (true, _) => {}
+        (false, _) => return decided(Tier::Large, Reason::Capability),
+    }
+    if continuation || (pair.affinity != Affinity::Off && !policy.shadow) {
+        let remembered = recall();
+        if continuation {
+            return remembered
+                .map_or_else(|| decided(Tier::Large, Reason::ToolLoop), |tier| decided(tier, Reason::Affinity));
+        }
+        if let Some(tier) = pair.affinity.binds(remembered) {
+            return decided(tier, Reason::Affinity);
+        }
+    }
+    if query.has_media && pair.query.non_text == NonText::Large {
+        return decided(Tier::Large, Reason::NonText);
+    }
+    Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) }
 }
 
-/// What to do on a route whose metadata is wrong: to large, with the alias made a real name all the same.
+/// Whether it is worth remembering where this request goes.
 #[must_use]
-pub fn without_policy<'a>(pair: &Pair, prompt: Result<Prompt<'a>, Unparsable>) -> Plan<'a> {
-    let model = prompt.ok().map(|prompt| prompt.model);
-    match model {
-        Some(model) if !pair.routes(model.as_ref().map(|model| model.name.as_ref())) => Plan::PassThrough,
-        model => Plan::Decided(Decision::fail_open(Reason::RouteConfig), model.flatten()),
-    }
+pub fn is_to_be_remembered(policy: &Policy, request: &Request<'_>) -> bool {
+    !policy.shadow && (policy.pair.affinity != Affinity::Off || request.may_be_continued())
 }
 
-/// The decision once the scorer has answered, or could not.
+/// The decision once the scorer has answered, or could not. The request's id decides whether it explores.
 #[must_use]
-pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>) -> Decision {
+pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>, request_id: &[u8]) -> Decision {
     let score = match answer {
         Ok(score) => score,
         Err(reason) => return Decision::fail_open(reason),
@@ -204,6 +252,8 @@ pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>) -
     if policy.shadow {
         let would_be = Some(tier);
         Decision { tier: Tier::Large, reason: Reason::Shadow, score: Some(score.score), would_be }
+    } else if policy.pair.explore.takes(request_id) {
+        Decision { tier: tier.other(), reason: Reason::Explore, score: Some(score.score), would_be: None }
     } else {
         Decision { tier, reason: Reason::Score, score: Some(score.score), would_be: None }
     }

@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::decision::Tier;
 use crate::dial::{Dial, DialParts};
+use crate::policy::Policy;
 
 /// Every header of this project starts so. A client's own are removed before anything reads them.
 pub const PREFIX: &str = "x-hybrid-llm-";
@@ -16,15 +17,72 @@ pub const REASON: &str = "x-hybrid-llm-reason";
 pub const SCORE: &str = "x-hybrid-llm-score";
 /// On the response: the model that was asked.
 pub const MODEL: &str = "x-hybrid-llm-model";
+/// On the response to a client that wished for a tier or a dial: what became of the wish.
+pub const OVERRIDE: &str = "x-hybrid-llm-override";
 
-/// What a client asks for by header; honoured only where the pair allows it.
+/// What a client asks for by header.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Overrides {
     /// `x-hybrid-llm-tier`.
     pub tier: Option<Tier>,
-    /// `x-hybrid-llm-threshold`, `-small-share` or `-quality-drop`; `None` when there is none, or when it is no
-    /// fraction, or when there are two: a bad wish is ignored, never an error.
+    /// `x-hybrid-llm-threshold`, `-small-share` or `-quality-drop`.
     pub dial: Option<Dial>,
+}
+
+/// What became of a client's wishes, for the response header [`OVERRIDE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverrideNote {
+    /// They are honoured as they are.
+    Taken,
+    /// The dial was brought within the pair's limits.
+    Clamped,
+    /// A value makes no sense, or there are two dials; what makes no sense is ignored.
+    BadValue,
+    /// The pair does not let requests override, or the route is in shadow mode.
+    NotAllowed,
+}
+
+impl OverrideNote {
+    /// The word used in the header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Clamped => "clamped",
+            Self::BadValue => "bad_value",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+}
+
+/// The client's wishes as they were sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Wishes {
+    overrides: Overrides,
+    /// A value makes no sense.
+    bad: bool,
+    /// There is any wish at all.
+    any: bool,
+}
+
+impl Wishes {
+    /// What of the wishes a request on this route gets, and what to tell the client; nothing when it wished for nothing.
+    #[must_use]
+    pub fn granted(self, policy: &Policy) -> (Overrides, Option<OverrideNote>) {
+        if !self.any {
+            return (Overrides::default(), None);
+        }
+        if !policy.pair.allow_override || policy.shadow {
+            return (Overrides::default(), Some(OverrideNote::NotAllowed));
+        }
+        let dial = self.overrides.dial.map(|dial| policy.pair.override_limits.clamp(dial));
+        let note = match () {
+            () if self.bad => OverrideNote::BadValue,
+            () if dial != self.overrides.dial => OverrideNote::Clamped,
+            () => OverrideNote::Taken,
+        };
+        (Overrides { dial, ..self.overrides }, Some(note))
+    }
 }
 
 /// What the filter needs of a request's headers.
@@ -32,6 +90,8 @@ pub struct Overrides {
 pub struct RequestHead {
     /// The LLM API, when the request speaks one.
     pub api: Option<Api>,
+    /// The path with its query string; empty where it is not UTF-8.
+    pub path: String,
     /// `content-length`, when it is there and a number.
     pub content_length: Option<u64>,
     /// The body is compressed (`content-encoding` other than `identity`).
@@ -40,7 +100,7 @@ pub struct RequestHead {
     /// is chosen (see envoy/envoy.yaml), whatever the client sent.
     pub cluster: Vec<u8>,
     /// What the client asks for.
-    pub overrides: Overrides,
+    pub wishes: Wishes,
     /// Names of this project's headers that the client sent, to be removed.
     pub forged: Vec<String>,
 }
@@ -50,20 +110,21 @@ impl RequestHead {
     pub fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut head = Self::default();
         let (mut method, mut path): (&[u8], &[u8]) = (b"", b"");
-        let mut dial = DialParts::default();
+        let (mut dial, mut json) = (DialParts::default(), true);
         for (name, value) in headers {
             match name {
                 ":method" => method = value,
                 ":path" => path = value,
+                "content-type" => json = is_json(value),
                 "content-length" => head.content_length = number(value),
                 "content-encoding" => head.encoded |= !(value.is_empty() || value.eq_ignore_ascii_case(b"identity")),
                 CLUSTER => head.cluster = value.to_vec(),
                 _ if name.starts_with(PREFIX) => {
                     match name.get(PREFIX.len()..) {
-                        Some("tier") => head.overrides.tier = Tier::parse(value),
-                        Some("threshold") => dial.threshold = number(value),
-                        Some("small-share") => dial.small_share = number(value),
-                        Some("quality-drop") => dial.quality_drop = number(value),
+                        Some("tier") => head.wishes.wish(Tier::parse(value), |wishes| &mut wishes.overrides.tier),
+                        Some("threshold") => head.wishes.turn(number(value), &mut dial.threshold),
+                        Some("small-share") => head.wishes.turn(number(value), &mut dial.small_share),
+                        Some("quality-drop") => head.wishes.turn(number(value), &mut dial.quality_drop),
                         _ => {}
                     }
                     head.forged.push(name.to_owned());
@@ -71,10 +132,36 @@ impl RequestHead {
                 _ => {}
             }
         }
-        head.api = Api::recognise(method, path);
-        head.overrides.dial = Dial::from_parts(dial).unwrap_or_default();
+        head.api = if json { Api::recognise(method, path) } else { None };
+        head.path = std::str::from_utf8(path).unwrap_or_default().to_owned();
+        match Dial::from_parts(dial) {
+            Ok(dial) => head.wishes.overrides.dial = dial,
+            Err(_) => head.wishes.bad = true,
+        }
         head
     }
+}
+
+impl Wishes {
+    fn wish<T>(&mut self, value: Option<T>, place: impl FnOnce(&mut Self) -> &mut Option<T>) {
+        self.any = true;
+        self.bad |= value.is_none();
+        *place(self) = value;
+    }
+
+    fn turn(&mut self, value: Option<f64>, dial: &mut Option<f64>) {
+        self.any = true;
+        self.bad |= value.is_none();
+        *dial = value;
+    }
+}
+
+/// Whether a body of this type may be JSON. `application/json`, with parameters or without; the `+json` types; and no type
+/// at all, which HTTP leaves to the reader.
+fn is_json(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let kind = kind.to_ascii_lowercase();
+    kind.is_empty() || kind.ends_with(b"/json") || kind.ends_with(b"+json")
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
@@ -82,53 +169,4 @@ fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(headers: &[(&str, &str)]) -> RequestHead {
-        RequestHead::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())))
-    }
-
-    #[test]
-    fn a_chat_request() {
-        let head = read(&[(":method", "POST"), (":path", "/v1/chat/completions"), ("content-length", "700")]);
-        let want = RequestHead { api: Some(Api::OpenAiChat), content_length: Some(700), ..Default::default() };
-        assert_eq!(head, want);
-    }
-
-    #[test]
-    fn encodings() {
-        for (value, encoded) in [("gzip", true), ("br", true), ("identity", false), ("Identity", false), ("", false)] {
-            assert_eq!(read(&[("content-encoding", value)]).encoded, encoded, "{value}");
-        }
-    }
-
-    #[test]
-    fn every_header_of_ours_is_listed_for_removal_but_the_cluster() {
-        let head = read(&[
-            ("x-hybrid-llm-cluster", "set by the proxy"),
-            ("x-hybrid-llm-tier", "small"),
-            ("x-hybrid-llm-score", "1"),
-            ("x-hybrid-llm-anything", "x"),
-            ("x-hybrid", "theirs"),
-        ]);
-        assert_eq!(head.cluster, b"set by the proxy");
-        assert_eq!(head.forged, ["x-hybrid-llm-tier", "x-hybrid-llm-score", "x-hybrid-llm-anything"]);
-        assert_eq!(head.overrides, Overrides { tier: Some(Tier::Small), dial: None });
-    }
-
-    #[test]
-    fn bad_wishes_are_ignored() {
-        assert_eq!(read(&[("x-hybrid-llm-threshold", " 0.25 ")]).overrides.dial, Some(Dial::Threshold(0.25)));
-        assert_eq!(read(&[("x-hybrid-llm-small-share", "0.5")]).overrides.dial, Some(Dial::SmallShare(0.5)));
-        assert_eq!(read(&[("x-hybrid-llm-quality-drop", "0")]).overrides.dial, Some(Dial::QualityDrop(0.0)));
-        for bad in ["", "x", "2", "-1", "NaN", "inf"] {
-            assert_eq!(read(&[("x-hybrid-llm-threshold", bad)]).overrides.dial, None, "{bad}");
-        }
-        let two = read(&[("x-hybrid-llm-threshold", "0.5"), ("x-hybrid-llm-small-share", "0.5")]);
-        assert_eq!(two.overrides.dial, None);
-        assert_eq!(read(&[("x-hybrid-llm-tier", "medium")]).overrides.tier, None);
-        let raw: [(&str, &[u8]); 1] = [("x-hybrid-llm-tier", b"\xff\xfe")];
-        assert_eq!(RequestHead::read(raw).overrides.tier, None);
-    }
-}
+mod tests;

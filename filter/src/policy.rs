@@ -10,8 +10,8 @@ use thiserror::Error;
 pub enum RoutePolicy {
     /// The route names no pair, or is switched off: the filter leaves its requests alone.
     Leave,
-    /// Requests are routed.
-    Apply(Policy),
+    /// Requests are routed, each by the first of these whose pair has the alias that it asks for.
+    Apply(Vec<Policy>),
     /// The metadata is wrong. A route update can't be refused from here, so its requests go to large (where the pair
     /// at least is known) and a counter says why.
     Broken {
@@ -61,7 +61,7 @@ pub enum PolicyError {
 /// The values under `filter_metadata.hybrid_llm` of a route, as the proxy's properties give them.
 #[derive(Debug, Default, PartialEq)]
 pub struct RouteMetadata<'a> {
-    /// Name of the pair.
+    /// Name of the pair, or names with commas between them.
     pub pair: Option<&'a [u8]>,
     /// `route`, `shadow` or `off`.
     pub mode: Option<&'a [u8]>,
@@ -108,33 +108,43 @@ impl<'a> RouteMetadata<'a> {
     /// Resolves the metadata.
     #[must_use]
     pub fn resolve(&self, config: &Config) -> RoutePolicy {
-        let Some(name) = self.pair else { return RoutePolicy::Leave };
-        let name = String::from_utf8_lossy(name);
-        let pair = config.pairs.get(name.as_ref());
-        match self.policy(&name, pair) {
-            Ok(Some(policy)) => RoutePolicy::Apply(policy),
-            Ok(None) => RoutePolicy::Leave,
-            Err(error) => RoutePolicy::Broken { pair: pair.cloned(), error },
+        let Some(names) = self.pair else { return RoutePolicy::Leave };
+        let names = String::from_utf8_lossy(names);
+        match self.policies(&names, config) {
+            Ok(policies) if policies.is_empty() => RoutePolicy::Leave,
+            Ok(policies) => RoutePolicy::Apply(policies),
+            Err(error) => {
+                RoutePolicy::Broken { pair: pair_names(&names).find_map(|name| config.pairs.get(name)).cloned(), error }
+            }
         }
     }
 
-    fn policy(&self, name: &str, pair: Option<&Rc<Pair>>) -> Result<Option<Policy>, PolicyError> {
+    /// One policy for each pair; none where the route is switched off.
+    fn policies(&self, names: &str, config: &Config) -> Result<Vec<Policy>, PolicyError> {
         let shadow = match self.mode {
             // A bare `off` (or `on`) in YAML is a boolean, which the proxy gives as one byte.
             None | Some(b"route" | [1]) => false,
             Some(b"shadow") => true,
-            Some(b"off" | [0]) => return Ok(None),
+            Some(b"off" | [0]) => return Ok(Vec::new()),
             Some(other) => return Err(PolicyError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
         };
-        let pair = pair.ok_or_else(|| PolicyError::UnknownPair(name.to_owned()))?;
         let own = Dial::from_parts(DialParts {
             threshold: number("threshold", self.threshold)?,
             small_share: number("small_share", self.small_share)?,
             quality_drop: number("quality_drop", self.quality_drop)?,
         })?;
-        let dial = own.or(pair.dial).ok_or_else(|| PolicyError::NoDial(name.to_owned()))?;
-        Ok(Some(Policy { pair: Rc::clone(pair), dial, shadow }))
+        let policy = |name: &str| {
+            let pair = config.pairs.get(name).ok_or_else(|| PolicyError::UnknownPair(name.to_owned()))?;
+            let dial = own.or(pair.dial).ok_or_else(|| PolicyError::NoDial(name.to_owned()))?;
+            Ok(Policy { pair: Rc::clone(pair), dial, shadow })
+        };
+        pair_names(names).map(policy).collect()
     }
+}
+
+/// The names in a route's `pair`.
+pub fn pair_names(names: &str) -> impl Iterator<Item = &str> {
+    names.split(',').map(str::trim)
 }
 
 fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -156,123 +166,4 @@ fn number(key: &'static str, value: Option<&[u8]>) -> Result<Option<f64>, Policy
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(dial: &str) -> Config {
-        let text = format!(
-            r#"{{"scorer":{{"cluster":"s"}},"pairs":{{"chat":{{"small":{{"cluster":"a","model":"m"}},"large":{{"cluster":"b","model":"n"}}{dial}}}}}}}"#
-        );
-        Config::parse(text.as_bytes()).unwrap()
-    }
-
-    fn with_dial() -> Config {
-        config(r#","dial":{"small_share":0.4}"#)
-    }
-
-    fn applied(policy: RoutePolicy) -> Policy {
-        match policy {
-            RoutePolicy::Apply(policy) => policy,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn no_pair_and_mode_off_leave_the_route_alone() {
-        let config = with_dial();
-        assert_eq!(RouteMetadata::default().resolve(&config), RoutePolicy::Leave);
-        let dial_only = RouteMetadata { threshold: Some(b"0.5"), ..Default::default() };
-        assert_eq!(dial_only.resolve(&config), RoutePolicy::Leave);
-        for mode in [&b"off"[..], b"\0"] {
-            let off = RouteMetadata { pair: Some(b"chat"), mode: Some(mode), ..Default::default() };
-            assert_eq!(off.resolve(&config), RoutePolicy::Leave);
-        }
-    }
-
-    #[test]
-    fn the_routes_dial_overrides_the_pairs() {
-        let config = with_dial();
-        let chat = || RouteMetadata { pair: Some(b"chat"), ..Default::default() };
-        assert_eq!(applied(chat().resolve(&config)).dial, Dial::SmallShare(0.4));
-        let table = [
-            (RouteMetadata { threshold: Some(b"0.62"), ..chat() }, Dial::Threshold(0.62)),
-            (RouteMetadata { threshold: Some(b"1"), ..chat() }, Dial::Threshold(1.0)),
-            (RouteMetadata { small_share: Some(b"0.125000"), ..chat() }, Dial::SmallShare(0.125)),
-            (RouteMetadata { quality_drop: Some(b"1e-2"), ..chat() }, Dial::QualityDrop(0.01)),
-        ];
-        for (metadata, dial) in table {
-            assert_eq!(applied(metadata.resolve(&config)).dial, dial);
-        }
-        let shadow = RouteMetadata { mode: Some(b"shadow"), ..chat() };
-        assert!(applied(shadow.resolve(&config)).shadow);
-    }
-
-    /// As Envoy 1.40 gives `{pair: chat, threshold: 0.62, mode: route}`.
-    const MAP: &[u8] = b"\x03\0\0\0\x09\0\0\0\x04\0\0\0\x04\0\0\0\x04\0\0\0\x04\0\0\0\x05\0\0\0\
-        threshold\x000.62\0pair\0chat\0mode\0route\0";
-
-    #[test]
-    fn the_proxys_map_is_decoded() {
-        let want =
-            RouteMetadata { pair: Some(b"chat"), mode: Some(b"route"), threshold: Some(b"0.62"), ..Default::default() };
-        assert_eq!(RouteMetadata::decode(MAP), want);
-    }
-
-    #[test]
-    fn a_broken_map_gives_what_can_be_read() {
-        for end in 0..MAP.len() {
-            let cut = RouteMetadata::decode(&MAP[..end]);
-            assert!(cut.mode.is_none(), "{end}");
-        }
-        assert_eq!(RouteMetadata::decode(&[0xff; 64]), RouteMetadata::default());
-    }
-
-    #[test]
-    fn doubles_are_read_too() {
-        for value in [0.0f64, 0.1, 0.62, 1.0 / 3.0, 0.5, 1.0] {
-            assert_eq!(number("threshold", Some(&value.to_le_bytes())), Ok(Some(value)));
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let chat = || RouteMetadata { pair: Some(b"chat"), ..Default::default() };
-        let table = [
-            (
-                RouteMetadata { pair: Some(b"chta"), ..Default::default() },
-                r#"pair: "chta" is not one of the plugin configuration's pairs"#,
-            ),
-            (RouteMetadata { mode: Some(b"of"), ..chat() }, r#"mode: "of" is unknown; use route, shadow or off"#),
-            (
-                RouteMetadata { threshold: Some(b"high"), ..chat() },
-                r#"threshold: "high" is not a number; use one from 0 to 1"#,
-            ),
-            (
-                RouteMetadata { threshold: Some(b"0,625000"), ..chat() },
-                r#"threshold: "0,625000" is not a number; use one from 0 to 1"#,
-            ),
-            (
-                RouteMetadata { threshold: Some(b"62"), ..chat() },
-                "threshold: 62 is not a fraction; use a number from 0 to 1",
-            ),
-            (
-                RouteMetadata { threshold: Some(b"0.5"), quality_drop: Some(b"0.1"), ..chat() },
-                "threshold and quality_drop are both set; a dial is exactly one of threshold, small_share, quality_drop",
-            ),
-        ];
-        for (metadata, message) in table {
-            match metadata.resolve(&with_dial()) {
-                RoutePolicy::Broken { error, pair } => {
-                    assert_eq!(error.to_string(), message);
-                    assert_eq!(pair.is_some(), !message.contains("chta"));
-                }
-                other => panic!("{message}: {other:?}"),
-            }
-        }
-        let RoutePolicy::Broken { error, .. } = chat().resolve(&config("")) else { panic!("no dial anywhere") };
-        assert_eq!(
-            error.to_string(),
-            r#"pair "chat" and its route both lack a dial; set threshold, small_share or quality_drop on either"#
-        );
-    }
-}
+mod tests;

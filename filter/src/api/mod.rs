@@ -1,38 +1,100 @@
-//! The LLM APIs that the filter can read: which one a request speaks, and what routing needs from its body.
+//! The LLM APIs that the filter can read: which one a request speaks, and what routing needs from it.
 //!
-//! An API is one file that turns a body into a [`Prompt`], and one arm in [`Api`].
+//! An API is one file that turns a body into a [`Request`], and one arm in [`Api`].
 
+mod anthropic_messages;
+mod bedrock;
+mod gemini;
+mod json;
 mod openai_chat;
+mod openai_completions;
+mod openai_responses;
+mod path;
+mod request;
 mod text;
 
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::ops::Range;
+use json::Cursor;
+pub use path::encode_segment;
+pub use request::{ConversationIds, ModelName, Needs, Place, Request, Speaker, Turn};
+pub use text::JsonString;
 
 /// An LLM API, recognised by method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Api {
     /// OpenAI chat completions: `POST …/chat/completions`.
     OpenAiChat,
+    /// OpenAI completions, the older API: `POST …/completions`.
+    OpenAiCompletions,
+    /// OpenAI responses: `POST …/responses`.
+    OpenAiResponses,
+    /// Anthropic messages: `POST …/v1/messages`.
+    AnthropicMessages,
+    /// Gemini: `POST …/models/MODEL:generateContent` and `:streamGenerateContent`.
+    Gemini,
+    /// Amazon Bedrock's one API for all models: `POST /model/MODEL/converse` and `/converse-stream`.
+    BedrockConverse,
+    /// Amazon Bedrock with a body in the model's own shape: `POST /model/MODEL/invoke` and `/invoke-with-response-stream`.
+    BedrockInvoke,
 }
 
 impl Api {
+    /// Every API.
+    pub const ALL: &'static [Self] = &[
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::AnthropicMessages,
+        Self::Gemini,
+        Self::BedrockConverse,
+        Self::BedrockInvoke,
+    ];
+
     /// The API that a request speaks, `None` when it is no known one. The path may carry any prefix, since gateways and
-    /// providers mount the API in different places, and a query string.
+    /// providers mount the APIs in different places, and a query string.
     #[must_use]
     pub fn recognise(method: &[u8], path: &[u8]) -> Option<Self> {
-        let path = path.split(|&byte| byte == b'?' || byte == b'#').next()?;
-        (method == b"POST" && path.ends_with(b"/chat/completions")).then_some(Self::OpenAiChat)
+        if method != b"POST" {
+            return None;
+        }
+        let path = path::without_query(std::str::from_utf8(path).ok()?);
+        let (front, last) = path.rsplit_once('/')?;
+        match last {
+            "completions" if front.ends_with("/chat") => Some(Self::OpenAiChat),
+            "completions" => Some(Self::OpenAiCompletions),
+            "responses" => Some(Self::OpenAiResponses),
+            // Not `/v1/threads/ID/messages`, which is OpenAI's.
+            "messages" if front.ends_with("/v1") => Some(Self::AnthropicMessages),
+            _ => [Self::Gemini, Self::BedrockConverse, Self::BedrockInvoke]
+                .into_iter()
+                .find(|api| path::model_segment(*api, path).is_some()),
+        }
+    }
+
+    /// The model that the path names, in the APIs that have it there.
+    #[must_use]
+    pub fn model_in_path(self, path: &str) -> Option<ModelName<'_>> {
+        let span = path::model_segment(self, path::without_query(path))?;
+        Some(ModelName { name: path::decode_segment(path.get(span.clone())?), place: Place::Path(span) })
     }
 
     /// Reads what routing needs from a whole body, in one pass that borrows from it.
     ///
     /// # Errors
     /// The body is not a request of this API.
-    pub fn parse(self, body: &[u8]) -> Result<Prompt<'_>, Unparsable> {
+    pub fn read<'a>(self, path: &'a str, body: &'a [u8]) -> Result<Request<'a>, Unparsable> {
+        let mut json = Cursor::new(body)?;
+        let mut request = Request { model: self.model_in_path(path), ..Request::default() };
         match self {
-            Self::OpenAiChat => openai_chat::parse(body),
+            Self::OpenAiChat => openai_chat::read(&mut json, &mut request)?,
+            Self::OpenAiCompletions => openai_completions::read(&mut json, &mut request)?,
+            Self::OpenAiResponses => openai_responses::read(&mut json, &mut request)?,
+            Self::AnthropicMessages => anthropic_messages::read(&mut json, &mut request)?,
+            Self::Gemini => gemini::read(&mut json, &mut request)?,
+            Self::BedrockConverse => bedrock::read_converse(&mut json, &mut request)?,
+            Self::BedrockInvoke => bedrock::read_invoke(&mut json, &mut request)?,
         }
+        json.end()?;
+        Ok(request)
     }
 }
 
@@ -40,64 +102,5 @@ impl Api {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unparsable;
 
-/// What routing needs from a request.
-#[derive(Debug, PartialEq)]
-pub struct Prompt<'a> {
-    /// The model that the client asked for; `None` when the request names none.
-    pub model: Option<ModelName<'a>>,
-    /// The text to score: the text pieces of the last user message, as JSON string contents with their escapes. Empty
-    /// when there is no text, or only white space.
-    pub query: Vec<&'a str>,
-    /// Each message's `content`, as JSON, for the estimate of how long the whole prompt is.
-    pub contents: Vec<&'a str>,
-    /// The most tokens the client lets the model answer with; 0 when it does not say.
-    pub max_output_tokens: u64,
-}
-
-/// The name of a model and where its JSON string, quotes included, stands in the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelName<'a> {
-    /// The name, unescaped.
-    pub name: Cow<'a, str>,
-    /// Byte range of the JSON value in the body.
-    pub span: Range<usize>,
-}
-
-impl<'a> ModelName<'a> {
-    /// Reads a `model` value that was borrowed from `body`; `None` when it is not a string.
-    fn locate(body: &[u8], value: &'a RawValue) -> Option<Self> {
-        let raw = value.get();
-        let inner = text::string_contents(raw)?;
-        let name =
-            if inner.contains('\\') { Cow::Owned(serde_json::from_str(raw).ok()?) } else { Cow::Borrowed(inner) };
-        // `raw` is a slice of `body`, so that the distance of the two pointers is its place.
-        let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
-        Some(Self { name, span: start..start + raw.len() })
-    }
-}
-
-pub use text::text_pieces;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn apis_are_recognised_by_method_and_path() {
-        let chat = Some(Api::OpenAiChat);
-        let table: [(&str, &str, Option<Api>); 9] = [
-            ("POST", "/v1/chat/completions", chat),
-            ("POST", "/v1/chat/completions?api-version=1", chat),
-            ("POST", "/openai/deployments/x/chat/completions", chat),
-            ("POST", "/chat/completions", chat),
-            ("GET", "/v1/chat/completions", None),
-            ("POST", "/v1/chat/completions/abc", None),
-            ("POST", "/v1/embeddings?x=/chat/completions", None),
-            ("POST", "/v1/xchat/completions/", None),
-            ("GET", "/v1/models", None),
-        ];
-        for (method, path, want) in table {
-            assert_eq!(Api::recognise(method.as_bytes(), path.as_bytes()), want, "{method} {path}");
-        }
-    }
-}
+mod tests;

@@ -1,78 +1,93 @@
-//! Text inside JSON that is left encoded: the contents of strings, and the text pieces of a message's `content`.
+//! Strings as they stand in JSON, left encoded until someone needs their text.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::{Deserializer as _, Error, Visitor};
+use std::borrow::Cow;
+use std::fmt;
 
-/// What stands between the quotes of a JSON string, escapes and all; `None` when `raw` is another kind of value.
-pub(super) fn string_contents(raw: &str) -> Option<&str> {
-    raw.strip_prefix('"')?.strip_suffix('"')
-}
+/// A JSON string, quotes and escapes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonString<'a>(&'a str);
 
-/// One element of a `content` array.
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
-
-/// The text pieces of a message's `content`: the string itself, or the `text` of each part of type `text`. Images,
-/// audio, files and whatever else is no text give nothing.
-#[must_use]
-pub fn text_pieces(content: &str) -> Vec<&str> {
-    if let Some(text) = string_contents(content) {
-        return vec![text];
+impl<'a> JsonString<'a> {
+    /// Takes a JSON value; `None` when it is not a string.
+    #[must_use]
+    pub fn new(json: &'a str) -> Option<Self> {
+        (json.len() >= 2 && json.starts_with('"') && json.ends_with('"')).then_some(Self(json))
     }
-    let parts: Vec<Part<'_>> = serde_json::from_str(content).unwrap_or_default();
-    parts
-        .into_iter()
-        .filter(|part| part.kind.is_some_and(|kind| kind.get() == "\"text\""))
-        .filter_map(|part| string_contents(part.text?.get()))
-        .collect()
+
+    /// What stands between the quotes, escapes and all.
+    #[must_use]
+    pub fn contents(self) -> &'a str {
+        self.0.get(1..self.0.len() - 1).unwrap_or_default()
+    }
+
+    /// The text. Half a surrogate pair, which JSON can spell and text can't hold, becomes U+FFFD.
+    #[must_use]
+    pub fn decode(self) -> Cow<'a, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(self.contents());
+        }
+        let bytes = serde_json::Deserializer::from_str(self.0).deserialize_bytes(Bytes).unwrap_or_default();
+        Cow::Owned(
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        )
+    }
+
+    /// Whether the text is this one.
+    #[must_use]
+    pub fn is(self, text: &str) -> bool {
+        self.decode() == text
+    }
 }
 
-/// Whether the contents of a JSON string are white space only.
-pub(super) fn is_blank(contents: &str) -> bool {
-    let mut rest = contents;
-    loop {
-        rest = rest.trim_start();
-        match ["\\n", "\\r", "\\t", "\\f", "\\u0020"].iter().find_map(|escape| rest.strip_prefix(escape)) {
-            Some(after) => rest = after,
-            None => return rest.is_empty(),
-        }
+/// serde_json checks surrogate pairs for strings, and not for bytes.
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn pieces_of_strings_and_parts() {
-        let table: [(&str, &[&str]); 9] = [
-            (r#""hi \"you\"""#, &[r#"hi \"you\""#]),
-            (r#""""#, &[""]),
-            (r#"[{"type":"text","text":"a"},{"type":"text","text":"b"}]"#, &["a", "b"]),
-            (r#"[{"text":"a","type":"text","cache":{"x":[1]}}]"#, &["a"]),
-            (r#"[{"type":"image_url","image_url":{"url":"data:…"}},{"type":"text","text":"what?"}]"#, &["what?"]),
-            (r#"[{"type":"text","text":null},{"type":"text"},{"type":"text","text":5}]"#, &[]),
-            ("[]", &[]),
-            ("null", &[]),
-            (r#"[1,"x"]"#, &[]),
+    fn strings_are_decoded() {
+        let table = [
+            (r#""""#, ""),
+            (r#""hi \"you\"""#, "hi \"you\""),
+            (r#""\u003csystem-reminder\u003e""#, "<system-reminder>"),
+            (r#""\ud83d\ude00 \u4e2d\n""#, "\u{1f600} 中\n"),
+            (r#""half \ud83d pair""#, "half \u{fffd}\u{fffd}\u{fffd} pair"),
         ];
-        for (content, want) in table {
-            assert_eq!(text_pieces(content), want, "{content}");
+        for (json, text) in table {
+            assert_eq!(JsonString::new(json).unwrap().decode(), text, "{json}");
+        }
+        for json in ["null", "5", "\"", "[]", "x"] {
+            assert_eq!(JsonString::new(json), None, "{json}");
         }
     }
 
-    #[test]
-    fn blank_text() {
-        for blank in ["", "  ", r"\n", r" \t\r\n ", "\u{a0}\u{3000}", r"\u0020\f"] {
-            assert!(is_blank(blank), "{blank:?}");
-        }
-        for text in [".", r"\n.", r"\\n", r"\u4e2d", "n"] {
-            assert!(!is_blank(text), "{text:?}");
+    proptest! {
+        /// Whatever text a client writes, with escapes or without, is the text that is read.
+        #[test]
+        fn the_text_is_the_clients(text in "\\PC{0,64}", ascii in any::<bool>()) {
+            let mut literal = serde_json::to_string(&text).unwrap();
+            if ascii {
+                literal = literal.chars().map(|c| if c.is_ascii() { c.to_string() } else {
+                    c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect()
+                }).collect();
+            }
+            prop_assert_eq!(JsonString::new(&literal).unwrap().decode(), text);
         }
     }
 }

@@ -20,13 +20,29 @@ fn shadow(pair: &str) -> Policy {
 }
 
 fn plan(policy: &Policy, asked: Overrides, body: &str) -> String {
-    match before_score(policy, asked, Api::OpenAiChat.parse(body.as_bytes())) {
-        Plan::PassThrough => "pass".to_owned(),
-        Plan::Decided(decision, model) => {
-            format!("{} {} rewrite={}", decision.tier.as_str(), decision.reason.as_str(), model.is_some())
-        }
-        Plan::Ask { query, dial, model } => format!("ask {query:?} {dial:?} rewrite={}", model.is_some()),
+    plan_with(policy, asked, body, None)
+}
+
+fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Tier>) -> String {
+    let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
+    match before_score(policy, asked, &request, || remembered) {
+        Plan::PassThrough(tier) => format!("pass to {}", tier.as_str()),
+        Plan::Decided(decision) => format!("{} {}", decision.tier.as_str(), decision.reason.as_str()),
+        Plan::Ask { query, dial } => format!("ask {query:?} {dial:?}"),
     }
+}
+
+/// The pair `open` with settings of its own.
+fn with(settings: serde_json::Value) -> Policy {
+    let mut pair = serde_json::json!({
+        "small": {"cluster": "a", "model": "m", "capabilities": ["tools"]}, "large": {"cluster": "b", "model": "n"},
+        "models": ["auto"],
+    });
+    let members = pair.as_object_mut().unwrap();
+    members.extend(settings.as_object().unwrap().clone());
+    let config = serde_json::json!({"scorer": {"cluster": "s"}, "pairs": {"open": pair}});
+    let config = Config::parse(config.to_string().as_bytes()).unwrap();
+    Policy { pair: config.pairs["open"].clone(), dial: Dial::Threshold(0.5), shadow: false }
 }
 
 #[test]
@@ -54,25 +70,23 @@ fn before_the_score() {
     let blank = r#"{"model":"auto","messages":[{"role":"user","content":[]}]}"#;
     let long = &format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{}"}}]}}"#, "word".repeat(51));
     let other = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"hi"}]}"#;
+    let own = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
     let unnamed = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
     let table = [
-        (policy("open"), none, ask, r#"ask ["hi"] Threshold(0.5) rewrite=true"#),
-        (policy("open"), dial, ask, r#"ask ["hi"] SmallShare(0.9) rewrite=true"#),
-        (policy("shut"), dial, ask, r#"ask ["hi"] Threshold(0.5) rewrite=true"#),
-        (policy("open"), small, ask, "small forced rewrite=true"),
-        (policy("shut"), small, ask, r#"ask ["hi"] Threshold(0.5) rewrite=true"#),
-        (shadow("open"), small, ask, r#"ask ["hi"] Threshold(0.5) rewrite=true"#),
-        (policy("open"), none, other, "pass"),
-        (policy("open"), small, other, "pass"),
-        (policy("open"), none, unnamed, "pass"),
-        (policy("shut"), none, other, r#"ask ["hi"] Threshold(0.5) rewrite=true"#),
-        (policy("shut"), none, unnamed, r#"ask ["hi"] Threshold(0.5) rewrite=false"#),
-        (policy("open"), none, "{", "large unparsable rewrite=false"),
-        (policy("open"), small, "{", "large unparsable rewrite=false"),
-        (policy("open"), none, blank, "large no_text rewrite=true"),
-        (policy("open"), small, blank, "large no_text rewrite=true"),
-        (policy("open"), none, long, "large context rewrite=true"),
-        (policy("open"), small, long, "small forced rewrite=true"),
+        (policy("open"), none, ask, r#"ask "hi" Threshold(0.5)"#),
+        (policy("open"), dial, ask, r#"ask "hi" SmallShare(0.9)"#),
+        (policy("open"), small, ask, "small forced"),
+        (policy("open"), none, other, "pass to large"),
+        (policy("open"), small, other, "pass to large"),
+        (policy("open"), none, own, "pass to small"),
+        (policy("open"), none, unnamed, "pass to large"),
+        (shadow("open"), none, ask, r#"ask "hi" Threshold(0.5)"#),
+        (policy("shut"), none, other, r#"ask "hi" Threshold(0.5)"#),
+        (policy("shut"), none, unnamed, r#"ask "hi" Threshold(0.5)"#),
+        (policy("open"), none, blank, "large no_text"),
+        (policy("open"), small, blank, "large no_text"),
+        (policy("open"), none, long, "large context"),
+        (policy("open"), small, long, "small forced"),
     ];
     for (policy, asked, body, want) in table {
         assert_eq!(plan(&policy, asked, body), want, "{asked:?} {body}");
@@ -84,6 +98,7 @@ fn after_the_score() {
     let score = |score| Ok(Score { score, small_share: None, quality_drop: None });
     let threshold = Dial::Threshold(0.5);
     let routed = |tier, score| Decision { tier, reason: Reason::Score, score: Some(score), would_be: None };
+    let after_score = |policy: &Policy, dial, answer| super::after_score(policy, dial, answer, b"id");
     assert_eq!(after_score(&policy("shut"), threshold, score(0.5)), routed(Tier::Small, 0.5));
     assert_eq!(after_score(&policy("shut"), threshold, score(0.4)), routed(Tier::Large, 0.4));
     for (value, would_be) in [(0.5, Tier::Small), (0.4, Tier::Large)] {
@@ -95,6 +110,110 @@ fn after_the_score() {
     for &reason in Reason::ALL {
         assert_eq!(after_score(&shadow("shut"), threshold, Err(reason)), Decision::fail_open(reason));
     }
+}
+
+#[test]
+fn conversations_go_where_they_went() {
+    use Tier::{Large, Small};
+    let body = |rest: &str| {
+        format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"What is the weather like?"}}{rest}]}}"#)
+    };
+    let turn = &body("");
+    let call =
+        r#",{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+    let result = &body(&format!(r#"{call},{{"role":"tool","tool_call_id":"c","content":"rain"}}"#));
+    let signed = &body(
+        r#",{"role":"assistant","content":"x","reasoning_details":[{"type":"reasoning.encrypted"}]},{"role":"user","content":"Why does it rain so much here?"}"#,
+    );
+    let lone_result =
+        &r#"{"model":"auto","messages":[{"role":"tool","tool_call_id":"c","content":"rain"}]}"#.to_owned();
+    let affinity = |mode: &str| with(serde_json::json!({"affinity": mode}));
+    let shadow = Policy { shadow: true, ..affinity("sticky") };
+    let ask = r#"ask "What is the weather like?" Threshold(0.5)"#;
+    let table = [
+        (affinity("off"), turn, Some(Large), ask),
+        (affinity("sticky"), turn, None, ask),
+        (affinity("sticky"), turn, Some(Small), "small affinity"),
+        (affinity("sticky"), turn, Some(Large), "large affinity"),
+        (affinity("only_up"), turn, Some(Small), ask),
+        (affinity("only_up"), turn, Some(Large), "large affinity"),
+        (affinity("off"), result, Some(Small), "small affinity"),
+        (affinity("off"), result, Some(Large), "large affinity"),
+        (affinity("off"), result, None, "large tool_loop"),
+        (affinity("only_up"), result, Some(Small), "small affinity"),
+        (affinity("off"), signed, Some(Small), "small affinity"),
+        (affinity("off"), signed, None, "large tool_loop"),
+        (affinity("off"), lone_result, None, "large tool_loop"),
+        (affinity("off"), lone_result, Some(Small), "small affinity"),
+        (shadow, result, Some(Small), ask),
+    ];
+    for (policy, body, remembered, want) in table {
+        let got = plan_with(&policy, Overrides::default(), body, remembered);
+        assert_eq!(got, want, "{:?} {remembered:?} {body}", policy.pair.affinity);
+    }
+    // What does not fit leaves its tier all the same.
+    let tiny = with(serde_json::json!({"small": {"cluster": "a", "model": "m", "context_tokens": 3}}));
+    assert_eq!(plan_with(&tiny, Overrides::default(), result, Some(Small)), "large context");
+}
+
+#[test]
+fn what_is_remembered() {
+    let read = |body: &'static str| Api::OpenAiChat.read("", body.as_bytes()).unwrap();
+    let plain = read(r#"{"messages":[{"role":"user","content":"hi"}]}"#);
+    let tools = read(r#"{"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function"}]}"#);
+    let reasoning = read(r#"{"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"low"}"#);
+    let off = with(serde_json::json!({}));
+    let sticky = with(serde_json::json!({"affinity": "sticky"}));
+    assert!(!is_to_be_remembered(&off, &plain));
+    assert!(is_to_be_remembered(&off, &tools) && is_to_be_remembered(&off, &reasoning));
+    assert!(is_to_be_remembered(&sticky, &plain));
+    assert!(!is_to_be_remembered(&Policy { shadow: true, ..sticky }, &tools));
+}
+
+#[test]
+fn needs_and_capabilities() {
+    let content = |parts: &str| format!(r#"{{"model":"auto","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
+    let text = r#"{"type":"text","text":"What does this picture show?"}"#;
+    let image =
+        &content(&format!(r#"{text},{{"type":"image_url","image_url":{{"url":"https://example.com/a.png"}}}}"#));
+    let plain = &content(text);
+    let schema = &plain.replacen('{', r#"{"response_format":{"type":"json_schema","json_schema":{}},"#, 1);
+    let tools = &plain.replacen('{', r#"{"tools":[{"type":"function"}],"#, 1);
+    let ask = r#"ask "What does this picture show?" Threshold(0.5)"#;
+    let small = |capabilities: &[&str]| serde_json::json!({"cluster": "a", "model": "m", "capabilities": capabilities});
+    let score = serde_json::json!({"non_text": "score"});
+    let table = [
+        (with(serde_json::json!({})), plain, ask),
+        (with(serde_json::json!({})), tools, ask),
+        (with(serde_json::json!({})), image, "large capability"),
+        (with(serde_json::json!({})), schema, "large capability"),
+        (with(serde_json::json!({"small": small(&["vision", "json_schema"])})), image, "large non_text"),
+        (with(serde_json::json!({"small": small(&["vision"]), "query": score})), image, ask),
+        (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}, "query": score})), image, ask),
+        (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}})), image, "large non_text"),
+        (with(serde_json::json!({"large": small(&[])})), tools, "small capability"),
+        (Policy { shadow: true, ..with(serde_json::json!({"large": small(&[])})) }, tools, ask),
+        (with(serde_json::json!({"large": small(&[])})), image, "large capability"),
+    ];
+    for (policy, body, want) in table {
+        assert_eq!(plan(&policy, Overrides::default(), body), want, "{:?} {body}", policy.pair);
+    }
+}
+
+#[test]
+fn exploration_goes_the_other_way_and_says_so() {
+    let all = with(serde_json::json!({"explore": 1}));
+    let score = |score| Ok(Score { score, small_share: None, quality_drop: None });
+    let dial = Dial::Threshold(0.5);
+    let went = |policy: &Policy, answer| {
+        let decision = super::after_score(policy, dial, answer, b"0b1d7c2e-8a43-4f6d-9e57-3c2a1f4b5d60");
+        (decision.tier, decision.reason)
+    };
+    assert_eq!(went(&all, score(0.9)), (Tier::Large, Reason::Explore));
+    assert_eq!(went(&all, score(0.1)), (Tier::Small, Reason::Explore));
+    assert_eq!(went(&all, Err(Reason::Timeout)), (Tier::Large, Reason::Timeout));
+    assert_eq!(went(&with(serde_json::json!({})), score(0.9)), (Tier::Small, Reason::Score));
+    assert_eq!(went(&Policy { shadow: true, ..all }, score(0.9)), (Tier::Large, Reason::Shadow));
 }
 
 #[test]

@@ -1,21 +1,20 @@
 //! One request's way through the filter: wait for the body, ask for the score, send it on, label the response.
 
 use super::Plugin;
-use super::proxy;
-use super::routes::{Route, RoutePlan};
-use crate::api::Api;
-use crate::config::Pair;
+use super::routes::{Lane, Route};
+use super::{memory, proxy};
+use crate::affinity::Key;
+use crate::api::{Api, ModelName, Place, Request, Unparsable};
 use crate::decision::{self, Decision, Plan, Reason};
 use crate::dial::Dial;
-use crate::headers::{self, Overrides};
+use crate::headers::{self, OverrideNote, Overrides, RequestHead, Wishes};
 use crate::policy::Policy;
+use crate::response::ResponseId;
 use crate::score::{self, Reply};
 use crate::splice;
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
-use std::ops::Range;
 use std::rc::Rc;
 
 /// Where a request is on its way.
@@ -23,11 +22,24 @@ enum State {
     /// The filter does nothing (any more) with this request.
     Idle,
     /// The body is arriving and held back.
-    Reading { api: Api, asked: Overrides },
+    Reading { api: Api, wishes: Wishes },
     /// The body is held back until the scorer has answered.
-    Scoring { dial: Dial, model: Option<Range<usize>> },
+    Scoring { held: Held, dial: Dial },
     /// On its way; the response is to be labelled.
-    Decided(Decision),
+    Sent { lane: Rc<Lane>, decision: Decision, note: Option<OverrideNote>, id: Option<ResponseId> },
+}
+
+/// What is kept of a request that has been read.
+struct Held {
+    lane: Rc<Lane>,
+    /// Where the model's name stands.
+    place: Option<Place>,
+    body_len: usize,
+    note: Option<OverrideNote>,
+    /// What to remember where it goes by.
+    key: Option<Key>,
+    /// The upstream keeps the conversation, under an id that its answer tells.
+    is_stored: bool,
 }
 
 /// A request on a route that names a pair; shared with the clock, which releases it when its body is late.
@@ -35,6 +47,7 @@ pub(super) struct Exchange {
     id: u32,
     plugin: Rc<Plugin>,
     route: RefCell<Option<Rc<Route>>>,
+    path: RefCell<String>,
     /// The cluster that the request goes to as things stand.
     cluster: RefCell<Vec<u8>>,
     state: RefCell<State>,
@@ -42,83 +55,112 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(id: u32, plugin: Rc<Plugin>) -> Self {
-        Self { id, plugin, route: RefCell::default(), cluster: RefCell::default(), state: RefCell::new(State::Idle) }
+        Self {
+            id,
+            plugin,
+            route: RefCell::default(),
+            path: RefCell::default(),
+            cluster: RefCell::default(),
+            state: RefCell::new(State::Idle),
+        }
     }
 
     /// The headers have arrived: strip forged ones, and decide whether to wait for the body.
-    fn begin(self: &Rc<Self>, body_follows: bool) -> Action {
+    pub(super) fn begin(self: &Rc<Self>, body_follows: bool) -> Action {
         let head = proxy::request_head();
         for name in &head.forged {
             proxy::set_request_header(name, None);
         }
-        let route = head.api.and_then(|api| Some((api, self.plugin.routes.current(&self.plugin.config)?)));
+        let config = &self.plugin.config;
+        let api = head.api.filter(|_| config.reads(&head.path));
+        let route = api.and_then(|api| Some((api, self.plugin.routes.current(config)?)));
         let Some((api, route)) = route else {
             proxy::settle_route(&head.cluster);
             return Action::Continue;
         };
         self.route.replace(Some(Rc::clone(&route)));
         self.cluster.replace(head.cluster.clone());
-        let Some(pair) = route.pair() else {
+        self.path.replace(head.path.clone());
+        let Some(first) = route.first() else {
             proxy::settle_route(&head.cluster);
-            route.counters.count(&Decision::fail_open(Reason::RouteConfig));
+            if let Route::Nowhere(counters) = &*route {
+                counters.count(&Decision::fail_open(Reason::RouteConfig));
+            }
             return Action::Continue;
         };
-        if let Some(reason) = decision::before_body(&self.plugin.config, &head, body_follows) {
-            self.send(pair, Decision::fail_open(reason), None);
+        let model = api.model_in_path(&head.path);
+        if let Some(model) = model.as_ref().filter(|model| route.lane(Some(&model.name)).is_none()) {
+            self.pass_through(&route, Some(&model.name));
             return Action::Continue;
         }
-        self.state.replace(State::Reading { api, asked: head.overrides });
-        let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
-        self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
+        if let Some(reason) = decision::before_body(config, &head, body_follows) {
+            self.fail_open(api, first, reason);
+            return Action::Continue;
+        }
+        self.wait(api, &head);
         Action::Pause
     }
 
+    fn wait(self: &Rc<Self>, api: Api, head: &RequestHead) {
+        self.state.replace(State::Reading { api, wishes: head.wishes });
+        let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
+        self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
+    }
+
     /// More of the body has arrived; `size` is what the proxy holds of it.
-    fn read(&self, size: usize, complete: bool) -> Action {
-        let State::Reading { api, asked } = *self.state.borrow() else { return self.pause_while_scoring() };
+    pub(super) fn read(&self, size: usize, complete: bool) -> Action {
+        let State::Reading { api, wishes } = *self.state.borrow() else { return self.pause_while_scoring() };
+        let Some(route) = self.route.borrow().clone() else { return Action::Continue };
         if size > self.plugin.config.max_body_bytes {
             self.stop_waiting();
-            self.with_pair(|_, pair| self.send(pair, Decision::fail_open(Reason::BodyTooLarge), None));
+            self.release_as(Reason::BodyTooLarge);
             return Action::Continue;
         }
         if !complete {
             return Action::Pause;
         }
         self.stop_waiting();
-        let body = proxy::request_body();
-        let prompt = api.parse(&body);
-        self.with_pair(|plan, pair| {
-            let next = match plan {
-                RoutePlan::Apply(policy) => decision::before_score(policy, asked, prompt),
-                RoutePlan::Broken(_) => decision::without_policy(pair, prompt),
-            };
-            self.follow(pair, next);
-        });
+        let (path, body) = (self.path.borrow().clone(), proxy::request_body());
+        match api.read(&path, &body) {
+            Ok(request) => self.plan(&route, api, wishes, &request, body.len()),
+            Err(Unparsable) => self.release_as(Reason::Unparsable),
+        }
         self.pause_while_scoring()
     }
 
-    /// Does what is planned for a request whose body has been read.
-    fn follow(&self, pair: &Pair, plan: Plan<'_>) {
-        match plan {
-            Plan::PassThrough => {
-                self.set_cluster(&pair.large.cluster);
-                self.state.replace(State::Idle);
-            }
-            Plan::Decided(decision, model) => self.send(pair, decision, model.map(|model| model.span)),
-            Plan::Ask { query, dial, model } => {
-                let model = model.map(|model| model.span);
-                match self.ask(&query) {
-                    Ok(()) => {
-                        self.state.replace(State::Scoring { dial, model });
-                    }
-                    Err(reason) => self.send(pair, Decision::fail_open(reason), model),
-                }
-            }
+    /// Does what is to be done with a request that has been read.
+    fn plan(&self, route: &Route, api: Api, wishes: Wishes, request: &Request<'_>, body_len: usize) {
+        let model = request.model.as_ref();
+        let Some(lane) = route.lane(model.map(|model| model.name.as_ref())) else {
+            return self.pass_through(route, model.map(|model| model.name.as_ref()));
+        };
+        let place = model.map(|model| model.place.clone());
+        let held = |note, key| {
+            let lane = Rc::clone(lane);
+            Held { lane, place, body_len, note, key, is_stored: api == Api::OpenAiResponses }
+        };
+        let Some(policy) = &lane.policy else {
+            return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
+        };
+        let (asked, note) = wishes.granted(policy);
+        let key = conversation(policy, request);
+        match self.decide(policy, asked, request, key) {
+            Plan::PassThrough(tier) => self.set_idle_to(&tier.target(&policy.pair).cluster),
+            Plan::Decided(decision) => self.send(held(note, key), decision),
+            Plan::Ask { query, dial } => match self.ask(&query) {
+                Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, key), dial })),
+                Err(reason) => self.send(held(note, key), Decision::fail_open(reason)),
+            },
         }
     }
 
+    fn decide(&self, policy: &Policy, asked: Overrides, request: &Request<'_>, key: Option<Key>) -> Plan {
+        let memory = self.plugin.config.memory;
+        decision::before_score(policy, asked, request, || key.and_then(|key| memory::recall(memory, key)))
+    }
+
     /// Calls the scorer; its answer arrives in [`Self::scored`].
-    fn ask(&self, query: &[&str]) -> Result<(), Reason> {
+    fn ask(&self, query: &str) -> Result<(), Reason> {
         let scorer = &self.plugin.config.scorer;
         if !self.plugin.breaker.borrow_mut().allows(scorer.breaker, self.plugin.now.get()) {
             return Err(Reason::BreakerOpen);
@@ -136,8 +178,8 @@ impl Exchange {
     }
 
     /// The scorer has answered, or the proxy says why it has not.
-    fn scored(&self, headers: usize, body_size: usize) {
-        let State::Scoring { dial, model } = self.state.replace(State::Idle) else { return };
+    pub(super) fn scored(&self, headers: usize, body_size: usize) {
+        let State::Scoring { held, dial } = self.state.replace(State::Idle) else { return };
         // After a reset there is no map of headers, and asking for one would trap the VM.
         let status = if headers == 0 { None } else { proxy::callout_header(":status") };
         let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
@@ -159,30 +201,85 @@ impl Exchange {
             _ => breaker.succeeded(),
         }
         drop(breaker);
-        self.with_policy(|policy| self.send(&policy.pair, decision::after_score(policy, dial, answer), model));
+        if let Some(policy) = &held.lane.policy {
+            let id = proxy::request_header("x-request-id").unwrap_or_default();
+            let decision = decision::after_score(policy, dial, answer, &id);
+            self.send(held, decision);
+        }
         proxy::resume_request();
     }
 
     /// The body is late: on to large with what there is.
     pub(super) fn release(&self) {
-        self.with_pair(|_, pair| self.send(pair, Decision::fail_open(Reason::BodyTimeout), None));
+        self.release_as(Reason::BodyTimeout);
         proxy::resume_request();
     }
 
-    /// Carries a decision out: the cluster, the model's name in the body, the counter.
-    fn send(&self, pair: &Pair, decision: Decision, model: Option<Range<usize>>) {
-        let target = decision.tier.target(pair);
-        if let Some(span) = model {
-            let body = proxy::request_body();
-            if let Some(spliced) = splice::replace_model(&body, &span, &target.model) {
-                proxy::replace_request_body(body.len(), &spliced);
+    /// On to large unread.
+    fn release_as(&self, reason: Reason) {
+        let State::Reading { api, .. } = *self.state.borrow() else { return };
+        let route = self.route.borrow().clone();
+        if let Some(first) = route.as_deref().and_then(Route::first) {
+            self.fail_open(api, first, reason);
+        }
+    }
+
+    /// On to large unread: of the pair that the path's model belongs to, or else the route's first.
+    fn fail_open(&self, api: Api, first: &Rc<Lane>, reason: Reason) {
+        let path = self.path.borrow().clone();
+        let model = api.model_in_path(&path);
+        let route = self.route.borrow().clone();
+        let lane = model.as_ref().and_then(|model| route.as_deref()?.lane(Some(&model.name)));
+        let held = Held {
+            lane: Rc::clone(lane.unwrap_or(first)),
+            place: model.map(|ModelName { place, .. }| place),
+            body_len: 0,
+            note: None,
+            key: None,
+            is_stored: false,
+        };
+        self.send(held, Decision::fail_open(reason));
+    }
+
+    /// Carries a decision out: the model's name, the cluster, the counter, the memory.
+    fn send(&self, held: Held, decision: Decision) {
+        let Held { lane, place, body_len, note, key, is_stored } = held;
+        let target = decision.tier.target(&lane.pair);
+        match place {
+            Some(Place::Body(span)) => {
+                let head = proxy::request_body_until(span.end);
+                if let Some(spliced) = splice::replace_in_body(&head, &span, &target.model) {
+                    proxy::replace_body_head(body_len, head.len(), &spliced);
+                }
             }
+            Some(Place::Path(span)) => {
+                if let Some(path) = splice::replace_in_path(&self.path.borrow(), &span, &target.model) {
+                    proxy::set_request_header(":path", Some(&path));
+                }
+            }
+            None => {}
         }
         self.set_cluster(&target.cluster);
-        if let Some(route) = &*self.route.borrow() {
-            route.counters.count(&decision);
+        lane.counters.count(&decision);
+        if let Some(key) = key {
+            memory::remember(self.plugin.config.memory, key, decision.tier);
         }
-        self.state.replace(State::Decided(decision));
+        let id = (is_stored && key.is_some()).then(ResponseId::default);
+        self.state.replace(State::Sent { lane, decision, note, id });
+    }
+
+    /// Lets a request for a model that is no alias go on as it came.
+    fn pass_through(&self, route: &Route, model: Option<&str>) {
+        let Route::Lanes(lanes) = route else { return };
+        let owner = lanes.iter().find(|lane| decision::pass_through(&lane.pair, model) == decision::Tier::Small);
+        if let Some(lane) = owner.or(lanes.first()) {
+            self.set_idle_to(&decision::pass_through(&lane.pair, model).target(&lane.pair).cluster);
+        }
+    }
+
+    fn set_idle_to(&self, cluster: &str) {
+        self.set_cluster(cluster);
+        self.state.replace(State::Idle);
     }
 
     /// Chooses the cluster.
@@ -196,29 +293,33 @@ impl Exchange {
         }
     }
 
-    fn label_response(&self) {
-        let State::Decided(decision) = &*self.state.borrow() else { return };
-        let Some(route) = &*self.route.borrow() else { return };
-        let Some(pair) = route.pair() else { return };
+    pub(super) fn label_response(&self) {
+        let State::Sent { lane, decision, note, .. } = &*self.state.borrow() else { return };
         proxy::set_response_header(headers::TIER, decision.tier.as_str());
         proxy::set_response_header(headers::REASON, decision.reason.as_str());
-        proxy::set_response_header(headers::MODEL, &decision.tier.target(pair).model);
+        proxy::set_response_header(headers::MODEL, &decision.tier.target(&lane.pair).model);
         if let Some(score) = decision.score {
             proxy::set_response_header(headers::SCORE, &format!("{score:.4}"));
         }
-    }
-
-    fn with_policy(&self, then: impl FnOnce(&Policy)) {
-        let route = self.route.borrow().clone();
-        if let Some(RoutePlan::Apply(policy)) = route.as_deref().map(|route| &route.plan) {
-            then(policy);
+        if let Some(note) = note {
+            proxy::set_response_header(headers::OVERRIDE, note.as_str());
         }
     }
 
-    fn with_pair(&self, then: impl FnOnce(&RoutePlan, &Pair)) {
-        let route = self.route.borrow().clone();
-        if let Some((route, pair)) = route.as_deref().and_then(|route| Some((route, route.pair()?))) {
-            then(&route.plan, pair);
+    /// A piece of the answer has arrived: where the upstream keeps the conversation, note the id by which the next request
+    /// will name it. The answer is not held back.
+    pub(super) fn watch_response(&self, size: usize) {
+        let mut state = self.state.borrow_mut();
+        let State::Sent { lane, decision, id: watched, .. } = &mut *state else { return };
+        let Some(id) = watched else { return };
+        match id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
+            Some(Some(found)) => {
+                let key = Key::of_stored(&lane.pair.name, &found);
+                memory::remember(self.plugin.config.memory, key, decision.tier);
+                *watched = None;
+            }
+            Some(None) => *watched = None,
+            None => {}
         }
     }
 
@@ -229,54 +330,16 @@ impl Exchange {
         }
     }
 
-    fn stop_waiting(&self) {
+    pub(super) fn stop_waiting(&self) {
         self.plugin.waiting.borrow_mut().remove(&self.id);
     }
 }
 
-/// The proxy's view of an exchange; `None` where the plugin is not configured.
-pub(super) struct Stream(pub(super) Option<Rc<Exchange>>);
-
-impl Stream {
-    fn action(&self, then: impl FnOnce(&Rc<Exchange>) -> Action) -> Action {
-        self.0.as_ref().map_or(Action::Continue, then)
+/// The key of the request's conversation, where it is worth remembering or recalling.
+fn conversation(policy: &Policy, request: &Request<'_>) -> Option<Key> {
+    if !decision::is_to_be_remembered(policy, request) {
+        return None;
     }
-}
-
-impl Context for Stream {
-    fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        if let Some(exchange) = &self.0 {
-            exchange.scored(headers, body_size);
-        }
-    }
-}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        self.action(|exchange| exchange.begin(!end_of_stream))
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.action(|exchange| exchange.read(size, end_of_stream))
-    }
-
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        // Trailers end a body that was not marked complete; the size was checked as it arrived.
-        self.action(|exchange| exchange.read(0, true))
-    }
-
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        self.action(|exchange| {
-            exchange.label_response();
-            Action::Continue
-        })
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(exchange) = &self.0 {
-            exchange.stop_waiting();
-        }
-    }
+    let header = policy.pair.affinity_header.as_deref().and_then(proxy::request_header);
+    Key::of(&policy.pair.name, header.as_deref(), request)
 }

@@ -2,12 +2,14 @@
 
 mod counters;
 mod exchange;
+mod memory;
 mod proxy;
 mod routes;
+mod stream;
 
 use crate::breaker::Breaker;
 use crate::config::{Config, TICK};
-use exchange::{Exchange, Stream};
+use exchange::Exchange;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
@@ -15,6 +17,7 @@ use routes::Routes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use stream::Stream;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);

@@ -20,6 +20,10 @@ pub(super) fn set_request_header(name: &str, value: Option<&str>) {
     let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
 }
 
+pub(super) fn request_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+}
+
 pub(super) fn set_response_header(name: &str, value: &str) {
     let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
 }
@@ -36,11 +40,20 @@ pub(super) fn callout_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default()
 }
 
-/// Replaces the whole request body and says so in `content-length`.
-pub(super) fn replace_request_body(old_len: usize, body: &[u8]) {
-    let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_len, body);
-    if old_len != body.len() {
-        set_request_header("content-length", Some(&body.len().to_string()));
+pub(super) fn request_body_until(end: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, end).ok().flatten().unwrap_or_default()
+}
+
+pub(super) fn response_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Replaces the first `old_len` bytes of a request body of `body_len`, and says the new length in `content-length`.
+pub(super) fn replace_body_head(body_len: usize, old_len: usize, head: &[u8]) {
+    let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_len, head);
+    if old_len != head.len() {
+        let len = (body_len + head.len()).saturating_sub(old_len);
+        set_request_header("content-length", Some(&len.to_string()));
     }
 }
 

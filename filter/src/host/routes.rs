@@ -12,26 +12,38 @@ use std::rc::Rc;
 /// Every change of a route's metadata adds an entry; far above the routes of a real configuration, and a bound.
 const MOST: usize = 4096;
 
-/// A route that names a pair.
-pub(super) struct Route {
-    pub(super) plan: RoutePlan,
+/// A route that names pairs.
+pub(super) enum Route {
+    /// What is done for each pair, in the order of the route's metadata; never empty.
+    Lanes(Vec<Rc<Lane>>),
+    /// No pair that it names exists: requests go on as they came.
+    Nowhere(Counters),
+}
+
+/// One pair of a route.
+pub(super) struct Lane {
+    pub(super) pair: Rc<Pair>,
+    /// `None` where the route's metadata is wrong: to large.
+    pub(super) policy: Option<Policy>,
     pub(super) counters: Counters,
 }
 
 impl Route {
-    /// The route's pair; `None` where the metadata names one that does not exist.
-    pub(super) fn pair(&self) -> Option<&Pair> {
-        match &self.plan {
-            RoutePlan::Apply(policy) => Some(&policy.pair),
-            RoutePlan::Broken(pair) => pair.as_deref(),
+    /// The lane of requests for this model; `None` where it is no pair's alias.
+    pub(super) fn lane(&self, model: Option<&str>) -> Option<&Rc<Lane>> {
+        match self {
+            Self::Lanes(lanes) => lanes.iter().find(|lane| lane.pair.routes(model)),
+            Self::Nowhere(_) => None,
         }
     }
-}
 
-pub(super) enum RoutePlan {
-    Apply(Policy),
-    /// The metadata is wrong: to large of this pair, or on as it came where the pair is unknown.
-    Broken(Option<Rc<Pair>>),
+    /// The lane of requests whose model is not known.
+    pub(super) fn first(&self) -> Option<&Rc<Lane>> {
+        match self {
+            Self::Lanes(lanes) => lanes.first(),
+            Self::Nowhere(_) => None,
+        }
+    }
 }
 
 /// A route's metadata and name, as the proxy gives them.
@@ -61,14 +73,22 @@ impl Routes {
 
 fn resolve(config: &Config, metadata: &[u8], route: &str) -> Option<Rc<Route>> {
     let metadata = RouteMetadata::decode(metadata);
-    let pair = String::from_utf8_lossy(metadata.pair?);
-    let plan = match metadata.resolve(config) {
+    let named = String::from_utf8_lossy(metadata.pair?);
+    let lane = |pair: Rc<Pair>, policy| {
+        let counters = Counters::new(route, &pair.name);
+        Rc::new(Lane { pair, policy, counters })
+    };
+    Some(Rc::new(match metadata.resolve(config) {
         RoutePolicy::Leave => return None,
-        RoutePolicy::Apply(policy) => RoutePlan::Apply(policy),
+        RoutePolicy::Apply(policies) => {
+            Route::Lanes(policies.into_iter().map(|policy| lane(Rc::clone(&policy.pair), Some(policy))).collect())
+        }
         RoutePolicy::Broken { pair, error } => {
             proxy::log(LogLevel::Error, &format!("route {route:?}: metadata hybrid_llm.{error}"));
-            RoutePlan::Broken(pair)
+            match pair {
+                Some(pair) => Route::Lanes(vec![lane(pair, None)]),
+                None => Route::Nowhere(Counters::new(route, &named)),
+            }
         }
-    };
-    Some(Rc::new(Route { plan, counters: Counters::new(route, &pair) }))
+    }))
 }

@@ -1,0 +1,113 @@
+//! Anthropic messages: `{"model", "max_tokens", "system", "messages": [{"role", "content": "…" | [blocks]}], …}`.
+
+use super::json::{Cursor, Walk, once};
+use super::request::{Medium, Request, Speaker, Turn};
+use super::{JsonString, Unparsable};
+
+/// Reads a messages request.
+pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    let (mut model, mut messages) = (false, false);
+    json.members(|name, json| match name {
+        "model" => request.read_model(json, &mut model),
+        "messages" => {
+            once(&mut messages)?;
+            read_messages(json, request)
+        }
+        _ => read_setting(name, json, request),
+    })?;
+    if messages { Ok(()) } else { Err(Unparsable) }
+}
+
+/// Reads the list of messages.
+pub(super) fn read_messages<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    json.elements(|json| {
+        let mut turn = Turn::default();
+        json.members(|name, json| match name {
+            "role" => {
+                turn.speaker = match json.string()?.ok_or(Unparsable)?.decode().as_ref() {
+                    "user" => Speaker::User,
+                    "system" => Speaker::System,
+                    _ => Speaker::Model,
+                };
+                Ok(())
+            }
+            "content" => turn.read_content(json, block),
+            _ => Ok(()),
+        })?;
+        request.push(turn);
+        Ok(())
+    })
+}
+
+/// Reads any member but the model and the messages.
+pub(super) fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    match name {
+        "system" => {
+            let mut turn = Turn::default();
+            turn.read_content(json, block)?;
+            request.push_system(turn);
+            Ok(())
+        }
+        "max_tokens" => request.read_limit(json),
+        "tools" => request.read_tools(json),
+        "output_format" => request.read_format(json),
+        "output_config" => json.if_members(|name, json| match name {
+            "format" => request.read_format(json),
+            _ => Ok(()),
+        }),
+        "thinking" => {
+            request.may_bind = true;
+            Ok(())
+        }
+        "metadata" => json.if_members(|name, json| match name {
+            "user_id" => json.string().map(|user| request.ids.user = user),
+            _ => Ok(()),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let (mut kind, mut text) = (None, None);
+    json.members(|name, json| match name {
+        "type" => json.string().map(|string| kind = string),
+        "text" => json.string().map(|string| text = string),
+        // What a tool gave back, a search result's text, and their like.
+        "content" => turn.read_result(json, inner_block),
+        "input" | "thinking" => turn.read_other(json),
+        _ => Ok(()),
+    })?;
+    note(turn, kind, text);
+    Ok(())
+}
+
+/// A block in a tool's result; what that holds deeper still is passed over.
+fn inner_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let (mut kind, mut text) = (None, None);
+    json.members(|name, json| match name {
+        "type" => json.string().map(|string| kind = string),
+        "text" => json.string().map(|string| text = string),
+        "content" => turn.read_other(json),
+        _ => Ok(()),
+    })?;
+    note(turn, kind, text);
+    Ok(())
+}
+
+fn note<'a>(turn: &mut Turn<'a>, kind: Option<JsonString<'a>>, text: Option<JsonString<'a>>) {
+    match kind.map(JsonString::decode).as_deref() {
+        // Bedrock's own models leave the type out.
+        Some("text") | None => match text {
+            Some(text) => turn.texts.push(text),
+            None => turn.medium(Medium::Unknown),
+        },
+        Some("image") => turn.medium(Medium::Image),
+        Some("document" | "container_upload") => turn.medium(Medium::File),
+        Some("thinking" | "redacted_thinking") => turn.reasoning = true,
+        Some("tool_result") => turn.tool_result = true,
+        Some("search_result" | "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_reference") => {}
+        // The results of tools that the API runs itself stand in the model's own turn.
+        Some(kind) if kind.ends_with("_tool_result") || kind.ends_with("_result") => {}
+        Some(_) => turn.medium(Medium::Unknown),
+    }
+}

@@ -1,0 +1,134 @@
+//! Amazon Bedrock: `converse`, whose body is the same for all models, and `invoke`, whose body is in the model's own shape.
+//! The model is in the path.
+
+use super::json::{Cursor, Walk, once};
+use super::request::{Medium, Request, Speaker, Turn};
+use super::{Unparsable, anthropic_messages};
+
+/// Reads a `converse` or `converse-stream` request:
+/// `{"messages": [{"role", "content": [{"text"} | …]}], "system", "inferenceConfig", "toolConfig", …}`.
+pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    let mut messages = false;
+    json.members(|name, json| match name {
+        "messages" => {
+            once(&mut messages)?;
+            json.elements(|json| {
+                let turn = message(json)?;
+                request.push(turn);
+                Ok(())
+            })
+        }
+        "system" => {
+            let mut turn = Turn::default();
+            turn.read_content(json, block)?;
+            request.push_system(turn);
+            Ok(())
+        }
+        "inferenceConfig" => read_limits(json, request),
+        "toolConfig" => read_tool_config(json, request),
+        "outputConfig" => json.if_members(|name, json| match name {
+            "textFormat" => request.read_format(json),
+            _ => Ok(()),
+        }),
+        _ => Ok(()),
+    })?;
+    if messages { Ok(()) } else { Err(Unparsable) }
+}
+
+/// Reads an `invoke` request, as far as it is in one of the common shapes: Anthropic's messages, Nova's (which is much like
+/// `converse`), or a prompt in one string (Llama's and Mistral's `prompt`, Titan's `inputText`).
+pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    let mut prompt = false;
+    json.members(|name, json| match name {
+        "messages" => {
+            once(&mut prompt)?;
+            anthropic_messages::read_messages(json, request)
+        }
+        "prompt" | "inputText" => {
+            once(&mut prompt)?;
+            let mut turn = Turn { speaker: Speaker::User, ..Turn::default() };
+            turn.texts.push(json.string()?.ok_or(Unparsable)?);
+            request.push(turn);
+            Ok(())
+        }
+        "max_gen_len" | "max_tokens_to_sample" => request.read_limit(json),
+        "inferenceConfig" | "textGenerationConfig" => read_limits(json, request),
+        "toolConfig" => read_tool_config(json, request),
+        _ => anthropic_messages::read_setting(name, json, request),
+    })?;
+    if prompt { Ok(()) } else { Err(Unparsable) }
+}
+
+fn read_limits<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "maxTokens" | "max_new_tokens" | "maxTokenCount" => request.read_limit(json),
+        _ => Ok(()),
+    })
+}
+
+fn read_tool_config<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    json.if_members(|name, json| if name == "tools" { request.read_tools(json) } else { Ok(()) })
+}
+
+fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
+    let mut turn = Turn::default();
+    json.members(|name, json| match name {
+        "role" => {
+            let role = json.string()?.ok_or(Unparsable)?;
+            turn.speaker = if role.is("user") { Speaker::User } else { Speaker::Model };
+            Ok(())
+        }
+        "content" => turn.read_content(json, block),
+        _ => Ok(()),
+    })?;
+    Ok(turn)
+}
+
+/// A block is an object with one member, whose name says what it is.
+fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.members(|name, json| match name {
+        "toolResult" => {
+            turn.tool_result = true;
+            json.if_members(|name, json| match name {
+                "content" => turn.read_result(json, leaf),
+                _ => Ok(()),
+            })
+        }
+        "guardContent" => leaf_text(turn, json),
+        "toolUse" => turn.read_other(json),
+        "reasoningContent" => {
+            turn.reasoning = true;
+            Ok(())
+        }
+        _ => read_leaf(turn, name, json),
+    })
+}
+
+/// A block in a tool's result.
+fn leaf<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.members(|name, json| read_leaf(turn, name, json))
+}
+
+fn read_leaf<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
+    match name {
+        "text" => return json.string().map(|text| turn.texts.extend(text)),
+        "json" | "searchResult" | "citationsContent" => return turn.read_other(json),
+        "image" | "video" => turn.medium(Medium::Image),
+        "audio" => turn.medium(Medium::Audio),
+        "document" => turn.medium(Medium::File),
+        "cachePoint" => {}
+        _ => turn.medium(Medium::Unknown),
+    }
+    Ok(())
+}
+
+/// Text that a guardrail is to look at: `{"text": {"text", "qualifiers"}}`, or an image.
+fn leaf_text<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "text" => json.if_members(|name, json| match name {
+            "text" => json.string().map(|text| turn.texts.extend(text)),
+            _ => Ok(()),
+        }),
+        _ => read_leaf(turn, name, json),
+    })
+}

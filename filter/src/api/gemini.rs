@@ -1,0 +1,94 @@
+//! Gemini: `{"contents": [{"role", "parts": [{"text"} | …]}], "systemInstruction", "generationConfig", …}`; the model is in the
+//! path. The API takes names in camel case and in snake case alike.
+
+use super::json::{Cursor, Walk, once};
+use super::request::{Medium, Request, Speaker, Turn};
+use super::{JsonString, Unparsable};
+
+/// Reads a `generateContent` or `streamGenerateContent` request.
+pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    let mut contents = false;
+    json.members(|name, json| match name {
+        "contents" => {
+            once(&mut contents)?;
+            json.elements(|json| {
+                // A turn without a role is the user's.
+                let turn = content(json, Speaker::User)?;
+                request.push(turn);
+                Ok(())
+            })
+        }
+        "systemInstruction" | "system_instruction" => {
+            if json.peek() != Some(b'{') {
+                return Ok(());
+            }
+            let turn = content(json, Speaker::System)?;
+            request.push_system(turn);
+            Ok(())
+        }
+        "tools" => request.read_tools(json),
+        "generationConfig" | "generation_config" => json.if_members(|name, json| match name {
+            "maxOutputTokens" | "max_output_tokens" => request.read_limit(json),
+            "responseSchema" | "response_schema" | "responseJsonSchema" | "response_json_schema" => {
+                request.read_schema(json)
+            }
+            "thinkingConfig" | "thinking_config" => {
+                request.may_bind = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }),
+        // Made with one model, and of no use to another.
+        "cachedContent" | "cached_content" => json.string().map(|name| request.ids.stored = name),
+        _ => Ok(()),
+    })?;
+    if contents { Ok(()) } else { Err(Unparsable) }
+}
+
+fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unparsable> {
+    let mut turn = Turn { speaker, ..Turn::default() };
+    json.members(|name, json| match name {
+        "role" => {
+            turn.speaker = match json.string()?.map(JsonString::decode).as_deref() {
+                Some("model") => Speaker::Model,
+                _ => speaker,
+            };
+            Ok(())
+        }
+        "parts" => turn.read_content(json, part),
+        _ => Ok(()),
+    })?;
+    Ok(turn)
+}
+
+fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.members(|name, json| match name {
+        "text" => json.string().map(|text| turn.texts.extend(text)),
+        "inlineData" | "inline_data" | "fileData" | "file_data" => {
+            let mut medium = Medium::File;
+            json.if_members(|name, json| match name {
+                "mimeType" | "mime_type" => json.string().map(|name| {
+                    medium = name.map_or(medium, |name| Medium::of_mime_type(&name.decode()));
+                }),
+                _ => Ok(()),
+            })?;
+            turn.medium(medium);
+            Ok(())
+        }
+        "functionResponse" | "function_response" | "toolResponse" | "tool_response" => {
+            turn.tool_result = true;
+            turn.read_other(json)
+        }
+        "functionCall"
+        | "function_call"
+        | "executableCode"
+        | "executable_code"
+        | "codeExecutionResult"
+        | "code_execution_result" => turn.read_other(json),
+        "thoughtSignature" | "thought_signature" => {
+            turn.reasoning = true;
+            Ok(())
+        }
+        _ => Ok(()),
+    })
+}

@@ -1,0 +1,221 @@
+//! Walks JSON once and lends slices of it. serde_json reads every value; this adds only the way through objects and
+//! arrays, so that a reader can pick members without building a tree, and knows where each value stands.
+
+use super::{JsonString, Unparsable};
+use serde_json::value::RawValue;
+
+/// What walking gives: nothing, or the news that the bytes are not what they should be.
+pub(super) type Walk = Result<(), Unparsable>;
+
+/// A place in a JSON document. Time is linear in the document's length, and neither skipping nor walking recurses with
+/// its depth.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Starts at the document's only value.
+    pub(super) fn new(body: &'a [u8]) -> Result<Self, Unparsable> {
+        let text = std::str::from_utf8(body).map_err(|_| Unparsable)?;
+        Ok(Self { text, at: 0 })
+    }
+
+    /// Checks that nothing follows the value.
+    pub(super) fn end(mut self) -> Walk {
+        self.peek().map_or(Ok(()), |_| Err(Unparsable))
+    }
+
+    /// Where the next byte to be read stands in the document.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What has been read since `start`, white space around it left off.
+    pub(super) fn since(&self, start: usize) -> Option<&'a str> {
+        self.text.get(start..self.at).map(str::trim_ascii)
+    }
+
+    /// The first byte of what comes next, white space passed over.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let blank = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\t' | b'\r'))?;
+        self.at += blank;
+        rest.get(blank).copied()
+    }
+
+    /// Reads any value and gives its JSON.
+    pub(super) fn value(&mut self) -> Result<&'a str, Unparsable> {
+        self.peek();
+        let rest = self.text.get(self.at..).ok_or(Unparsable)?;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&'a RawValue>();
+        let value = values.next().and_then(Result::ok).ok_or(Unparsable)?;
+        self.at += values.byte_offset();
+        Ok(value.get())
+    }
+
+    /// Reads a string; `None` for a value of another kind, which is passed over.
+    pub(super) fn string(&mut self) -> Result<Option<JsonString<'a>>, Unparsable> {
+        self.value().map(JsonString::new)
+    }
+
+    /// Reads a whole number that is not negative; 0 for anything else.
+    pub(super) fn count(&mut self) -> Result<u64, Unparsable> {
+        Ok(self.value()?.parse().unwrap_or(0))
+    }
+
+    /// Walks an object. `each` gets a member's name and the cursor at its value; a value that it does not touch is passed
+    /// over. Anything but an object is refused.
+    pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
+        self.items(b'{', b'}', |cursor| {
+            let name = cursor.string()?.ok_or(Unparsable)?;
+            let name = name.decode();
+            if cursor.next() != Some(b':') {
+                return Err(Unparsable);
+            }
+            cursor.one_value(|cursor| each(&name, cursor))
+        })
+    }
+
+    /// Walks an array in the same manner.
+    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Walk) -> Walk {
+        self.items(b'[', b']', |cursor| cursor.one_value(&mut each))
+    }
+
+    /// Walks an object; a value of another kind (null, most often) is left to be passed over.
+    pub(super) fn if_members(&mut self, each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
+        if self.peek() == Some(b'{') { self.members(each) } else { Ok(()) }
+    }
+
+    fn items(&mut self, open: u8, close: u8, mut each: impl FnMut(&mut Self) -> Walk) -> Walk {
+        if self.next() != Some(open) {
+            return Err(Unparsable);
+        }
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            match self.next() {
+                Some(b',') => {}
+                Some(byte) if byte == close => return Ok(()),
+                _ => return Err(Unparsable),
+            }
+        }
+    }
+
+    /// Lets `each` read the value that comes next, and passes over it where `each` has not.
+    fn one_value(&mut self, each: impl FnOnce(&mut Self) -> Walk) -> Walk {
+        self.peek();
+        let before = self.at;
+        each(self)?;
+        if self.at == before {
+            self.value()?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+}
+
+/// The value of a member that may stand only once: servers differ in which of two they take, and so the one that is
+/// rewritten or scored might not be the one that is read.
+pub(super) fn once(seen: &mut bool) -> Walk {
+    if std::mem::replace(seen, true) { Err(Unparsable) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Walks the outermost object or array, and what lies in it directly.
+    fn walk(json: &mut Cursor<'_>) -> Walk {
+        match json.peek() {
+            Some(b'{') => json.members(|_, json| json.if_members(|_, json| json.string().map(drop))),
+            Some(b'[') => json.elements(|json| json.if_members(|_, _| Ok(()))),
+            _ => json.value().map(drop),
+        }
+    }
+
+    fn is_json(body: &[u8]) -> bool {
+        let Ok(mut json) = Cursor::new(body) else { return false };
+        walk(&mut json).and_then(|()| json.end()).is_ok()
+    }
+
+    #[test]
+    fn members_are_picked_and_the_rest_passed_over() {
+        let mut json = Cursor::new(br#" {"a": [1, {"b": "c"}] , "d\u0065" :"x\n", "n": 12, "z":null} "#).unwrap();
+        let mut seen = Vec::new();
+        json.members(|name, json| {
+            match name {
+                "de" => seen.push(format!("{} at {}", json.string()?.unwrap().contents(), json.at())),
+                "n" => seen.push(json.count()?.to_string()),
+                other => seen.push(other.to_owned()),
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, ["a", r"x\n at 41", "12", "z"]);
+        json.end().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        let table: [&[u8]; 21] = [
+            b"",
+            b" ",
+            b"{",
+            b"}",
+            b"[",
+            b"{]",
+            b"[}",
+            b"{,}",
+            b"[,]",
+            b"{\"a\"}",
+            b"{\"a\":}",
+            b"{\"a\":1,}",
+            b"[1,]",
+            b"{a:1}",
+            b"[1 2]",
+            b"{\"a\":1 \"b\":2}",
+            b"[\"line\nfeed\"]",
+            b"[\"\xff\"]",
+            b"[1]]",
+            b"[01]",
+            b"\xef\xbb\xbf{}",
+        ];
+        for body in table {
+            assert!(!is_json(body), "{:?}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = "[".repeat(500_000);
+        assert!(!is_json(deep.as_bytes()));
+        assert!(is_json(format!("{deep}{}", "]".repeat(500_000)).as_bytes()));
+        let objects = r#"{"a":"#.repeat(200_000);
+        assert!(!is_json(objects.as_bytes()));
+        assert!(is_json(format!("{objects}1{}", "}".repeat(200_000)).as_bytes()));
+    }
+
+    proptest! {
+        /// The cursor takes exactly what serde_json takes.
+        #[test]
+        fn it_agrees_with_serde_json(body in "[\\[\\]{}\",:0-9a\\\\u \n.eE+-]{0,40}") {
+            prop_assert_eq!(is_json(body.as_bytes()), serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok());
+        }
+
+        #[test]
+        fn any_bytes_are_taken_calmly(body in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = is_json(&body);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! OpenAI responses: `{"model", "input": "…" | [items], "instructions", "previous_response_id", …}`.
+
+use super::json::{Cursor, Walk, once};
+use super::request::{Medium, Request, Speaker, Turn};
+use super::{JsonString, Unparsable};
+
+/// Reads a responses request. Its answers are stored unless it says otherwise, and carry reasoning: the next request may
+/// well be bound to the model of this one.
+pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    let (mut model, mut input, mut stored_prompt) = (false, false, false);
+    request.may_bind = true;
+    json.members(|name, json| match name {
+        "model" => request.read_model(json, &mut model),
+        "input" => {
+            once(&mut input)?;
+            read_input(json, request)
+        }
+        "instructions" => {
+            let mut turn = Turn::default();
+            turn.read_content(json, part)?;
+            request.push_system(turn);
+            Ok(())
+        }
+        "max_output_tokens" => request.read_limit(json),
+        "tools" => request.read_tools(json),
+        "text" => json.if_members(|name, json| if name == "format" { request.read_format(json) } else { Ok(()) }),
+        "previous_response_id" => json.string().map(|id| request.ids.stored = id.or(request.ids.stored)),
+        "conversation" => read_conversation(json, request),
+        "prompt" => {
+            stored_prompt = json.peek() == Some(b'{');
+            Ok(())
+        }
+        "prompt_cache_key" => json.string().map(|key| request.ids.cache_key = key),
+        "user" | "safety_identifier" => json.string().map(|user| request.ids.user = user.or(request.ids.user)),
+        _ => Ok(()),
+    })?;
+    if input || stored_prompt || request.ids.stored.is_some() { Ok(()) } else { Err(Unparsable) }
+}
+
+/// A conversation that the API keeps: its id, or an object with it.
+fn read_conversation<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    if json.peek() == Some(b'"') {
+        return json.string().map(|id| request.ids.stored = id);
+    }
+    json.if_members(|name, json| match name {
+        "id" => json.string().map(|id| request.ids.stored = id),
+        _ => Ok(()),
+    })
+}
+
+fn read_input<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    if json.peek() == Some(b'"') {
+        request.push(Turn { speaker: Speaker::User, texts: json.string()?.into_iter().collect(), ..Turn::default() });
+        return Ok(());
+    }
+    json.elements(|json| {
+        let turn = item(json)?;
+        request.push(turn);
+        Ok(())
+    })
+}
+
+/// Reads one item: a message, a tool call, a tool's result, reasoning, or a reference to a stored item.
+fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
+    let (mut kind, mut role) = (None, None);
+    let mut turn = Turn::default();
+    json.members(|name, json| match name {
+        "type" => json.string().map(|string| kind = string),
+        "role" => json.string().map(|string| role = string),
+        "content" => turn.read_content(json, part),
+        "output" => turn.read_result(json, part),
+        "arguments" | "input" | "action" | "summary" => turn.read_other(json),
+        _ => Ok(()),
+    })?;
+    let kind = kind.map(JsonString::decode);
+    match kind.as_deref() {
+        None | Some("message") => {
+            turn.speaker = match role.map(JsonString::decode).as_deref() {
+                Some("user") => Speaker::User,
+                Some("system" | "developer") => Speaker::System,
+                _ => Speaker::Model,
+            }
+        }
+        // Encrypted, or known to the upstream that stored it alone.
+        Some("reasoning" | "item_reference" | "compaction") => turn.reasoning = true,
+        Some("mcp_approval_response") => turn.tool_result = true,
+        Some(kind) => turn.tool_result = kind.ends_with("_output"),
+    }
+    Ok(turn)
+}
+
+fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let (mut kind, mut text) = (None, None);
+    json.members(|name, json| match name {
+        "type" => json.string().map(|string| kind = string),
+        "text" | "refusal" => json.string().map(|string| text = string),
+        _ => Ok(()),
+    })?;
+    match kind.map(JsonString::decode).as_deref() {
+        // `reasoning_text` stands in reasoning items, whose turn is the model's.
+        Some("input_text" | "output_text" | "text" | "refusal" | "reasoning_text") => turn.texts.extend(text),
+        Some("input_image" | "computer_screenshot") => turn.medium(Medium::Image),
+        Some("input_audio") => turn.medium(Medium::Audio),
+        Some("input_file") => turn.medium(Medium::File),
+        _ => turn.medium(Medium::Unknown),
+    }
+    Ok(())
+}

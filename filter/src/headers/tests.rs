@@ -1,0 +1,105 @@
+//! Headers as clients send them.
+
+use super::*;
+
+fn read(headers: &[(&str, &str)]) -> RequestHead {
+    RequestHead::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())))
+}
+
+#[test]
+fn a_chat_request() {
+    let head = read(&[(":method", "POST"), (":path", "/v1/chat/completions"), ("content-length", "700")]);
+    let want = RequestHead {
+        api: Some(Api::OpenAiChat),
+        path: "/v1/chat/completions".to_owned(),
+        content_length: Some(700),
+        ..Default::default()
+    };
+    assert_eq!(head, want);
+}
+
+#[test]
+fn encodings() {
+    for (value, encoded) in [("gzip", true), ("br", true), ("identity", false), ("Identity", false), ("", false)] {
+        assert_eq!(read(&[("content-encoding", value)]).encoded, encoded, "{value}");
+    }
+}
+
+#[test]
+fn every_header_of_ours_is_listed_for_removal_but_the_cluster() {
+    let head = read(&[
+        ("x-hybrid-llm-cluster", "set by the proxy"),
+        ("x-hybrid-llm-tier", "small"),
+        ("x-hybrid-llm-score", "1"),
+        ("x-hybrid-llm-anything", "x"),
+        ("x-hybrid", "theirs"),
+    ]);
+    assert_eq!(head.cluster, b"set by the proxy");
+    assert_eq!(head.forged, ["x-hybrid-llm-tier", "x-hybrid-llm-score", "x-hybrid-llm-anything"]);
+    assert_eq!(head.wishes.overrides, Overrides { tier: Some(Tier::Small), dial: None });
+}
+
+#[test]
+fn a_body_that_is_no_json_is_no_request() {
+    let table = [
+        ("application/json", true),
+        ("application/json; charset=utf-8", true),
+        ("Application/JSON", true),
+        ("application/vnd.api+json", true),
+        ("text/json", true),
+        ("", true),
+        ("multipart/form-data; boundary=x", false),
+        ("text/plain", false),
+        ("application/x-www-form-urlencoded", false),
+        ("application/x-ndjson", false),
+    ];
+    for (kind, is_request) in table {
+        let head = read(&[(":method", "POST"), (":path", "/v1/responses"), ("content-type", kind)]);
+        assert_eq!(head.api.is_some(), is_request, "{kind}");
+    }
+}
+
+fn policy(settings: &str, shadow: bool) -> Policy {
+    let text = format!(
+        r#"{{"scorer":{{"cluster":"s"}},"pairs":{{"p":{{"small":{{"cluster":"a","model":"m"}},"large":{{"cluster":"b","model":"n"}}{settings}}}}}}}"#
+    );
+    let config = crate::config::Config::parse(text.as_bytes()).unwrap();
+    Policy { pair: config.pairs["p"].clone(), dial: Dial::Threshold(0.5), shadow }
+}
+
+#[test]
+fn wishes_are_granted_as_far_as_the_pair_allows() {
+    use OverrideNote::{BadValue, Clamped, NotAllowed, Taken};
+    let open = policy(r#","allow_override":true,"override_limits":{"threshold":{"floor":0.2,"ceiling":0.8}}"#, false);
+    let granted = |headers: &[(&str, &str)]| {
+        let (Overrides { tier, dial }, note) = read(headers).wishes.granted(&open);
+        (tier, dial, note)
+    };
+    let threshold = |value| Some(Dial::Threshold(value));
+    let table: [(&[(&str, &str)], _); 11] = [
+        (&[], (None, None, None)),
+        (&[("x-hybrid-llm-other", "1")], (None, None, None)),
+        (&[("x-hybrid-llm-tier", "small")], (Some(Tier::Small), None, Some(Taken))),
+        (&[("x-hybrid-llm-threshold", " 0.25 ")], (None, threshold(0.25), Some(Taken))),
+        (&[("x-hybrid-llm-threshold", "0.1")], (None, threshold(0.2), Some(Clamped))),
+        (&[("x-hybrid-llm-threshold", "1")], (None, threshold(0.8), Some(Clamped))),
+        (&[("x-hybrid-llm-small-share", "0.5")], (None, Some(Dial::SmallShare(0.5)), Some(Taken))),
+        (&[("x-hybrid-llm-quality-drop", "0")], (None, Some(Dial::QualityDrop(0.0)), Some(Taken))),
+        (&[("x-hybrid-llm-tier", "medium")], (None, None, Some(BadValue))),
+        (&[("x-hybrid-llm-threshold", "0.5"), ("x-hybrid-llm-small-share", "0.5")], (None, None, Some(BadValue))),
+        (&[("x-hybrid-llm-tier", "small"), ("x-hybrid-llm-threshold", "x")], (Some(Tier::Small), None, Some(BadValue))),
+    ];
+    for (headers, want) in table {
+        assert_eq!(granted(headers), want, "{headers:?}");
+    }
+    for bad in ["", "x", "2", "-1", "NaN", "inf"] {
+        assert_eq!(granted(&[("x-hybrid-llm-threshold", bad)]), (None, None, Some(BadValue)), "{bad}");
+    }
+    let raw: [(&str, &[u8]); 1] = [("x-hybrid-llm-tier", b"\xff\xfe")];
+    assert_eq!(RequestHead::read(raw).wishes.granted(&open), (Overrides::default(), Some(BadValue)));
+    for shut in [policy("", false), policy(r#","allow_override":true"#, true)] {
+        let wishes = read(&[("x-hybrid-llm-tier", "small")]).wishes;
+        assert_eq!(wishes.granted(&shut), (Overrides::default(), Some(NotAllowed)));
+        assert_eq!(Wishes::default().granted(&shut), (Overrides::default(), None));
+    }
+}
