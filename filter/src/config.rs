@@ -103,11 +103,7 @@ pub enum ConfigError {
 
 impl From<serde_path_to_error::Error<serde_json::Error>> for ConfigError {
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let key = error.path().to_string();
-        match error.into_inner() {
-            inner if inner.is_data() => Self::Shape { key, message: inner.to_string() },
-            inner => Self::Syntax(inner),
-        }
+        Self::Shape { key: error.path().to_string(), message: error.into_inner().to_string() }
     }
 }
 
@@ -189,13 +185,12 @@ impl Config {
         if bytes.trim_ascii().is_empty() {
             return Err(ConfigError::Empty);
         }
-        if let Some(value) = source::protobuf_struct(bytes) {
-            let raw: RawConfig = serde_path_to_error::deserialize(value).map_err(ConfigError::from)?;
-            return raw.check();
-        }
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let raw: RawConfig = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from)?;
-        reader.end().map_err(ConfigError::Syntax)?;
+        // Both forms become one kind of tree, so that the module holds one copy of what reads it.
+        let tree = match source::protobuf_struct(bytes) {
+            Some(tree) => tree,
+            None => serde_json::from_slice(bytes).map_err(ConfigError::Syntax)?,
+        };
+        let raw: RawConfig = serde_path_to_error::deserialize(tree).map_err(ConfigError::from)?;
         raw.check()
     }
 }

@@ -46,6 +46,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads any value and gives its JSON.
+    #[inline(never)]
     pub(super) fn value(&mut self) -> Result<&'a str, Unparsable> {
         self.peek();
         let rest = self.text.get(self.at..).ok_or(Unparsable)?;
@@ -68,19 +69,23 @@ impl<'a> Cursor<'a> {
     /// Walks an object. `each` gets a member's name and the cursor at its value; a value that it does not touch is passed
     /// over. Anything but an object is refused.
     pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
-        self.items(b'{', b'}', |cursor| {
+        self.walk_members(&mut each)
+    }
+
+    fn walk_members(&mut self, each: &mut dyn FnMut(&str, &mut Self) -> Walk) -> Walk {
+        self.items(b'{', b'}', &mut |cursor| {
             let name = cursor.string()?.ok_or(Unparsable)?;
             let name = name.decode();
             if cursor.next() != Some(b':') {
                 return Err(Unparsable);
             }
-            cursor.one_value(|cursor| each(&name, cursor))
+            cursor.one_value(&mut |cursor| each(&name, cursor))
         })
     }
 
     /// Walks an array in the same manner.
     pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Walk) -> Walk {
-        self.items(b'[', b']', |cursor| cursor.one_value(&mut each))
+        self.items(b'[', b']', &mut |cursor| cursor.one_value(&mut each))
     }
 
     /// Walks an object; a value of another kind (null, most often) is left to be passed over.
@@ -88,7 +93,9 @@ impl<'a> Cursor<'a> {
         if self.peek() == Some(b'{') { self.members(each) } else { Ok(()) }
     }
 
-    fn items(&mut self, open: u8, close: u8, mut each: impl FnMut(&mut Self) -> Walk) -> Walk {
+    // From here on nothing is generic: the readers' many closures would each bring a copy into the module.
+
+    fn items(&mut self, open: u8, close: u8, each: &mut dyn FnMut(&mut Self) -> Walk) -> Walk {
         if self.next() != Some(open) {
             return Err(Unparsable);
         }
@@ -107,7 +114,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Lets `each` read the value that comes next, and passes over it where `each` has not.
-    fn one_value(&mut self, each: impl FnOnce(&mut Self) -> Walk) -> Walk {
+    fn one_value(&mut self, each: &mut dyn FnMut(&mut Self) -> Walk) -> Walk {
         self.peek();
         let before = self.at;
         each(self)?;
