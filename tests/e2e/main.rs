@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod apis;
 mod bodies;
 mod configuration;
+mod conversations;
 mod faults;
 mod real;
 mod routing;

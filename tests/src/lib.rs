@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod process;
 pub mod scorer;
 pub mod upstream;
+pub mod vendors;
