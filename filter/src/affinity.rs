@@ -47,7 +47,7 @@ impl Key {
         if let Some(value) = header {
             (0_u8, value).hash(&mut hasher);
         } else if let Some(id) = ids.stored {
-            return Some(Self::of_stored(pair, &id.decode()));
+            return Some(Self::of_stored(pair, &id.decode()?));
         } else if let Some(key) = ids.cache_key {
             (2_u8, key.decode()).hash(&mut hasher);
         } else {

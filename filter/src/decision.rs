@@ -4,7 +4,7 @@
 //! score the large model.
 
 use crate::affinity::Affinity;
-use crate::api::Request;
+use crate::api::{Request, Unparsable};
 use crate::config::{Config, Pair, Target};
 use crate::dial::Dial;
 use crate::fit;
@@ -185,22 +185,24 @@ pub fn pass_through(pair: &Pair, model: Option<&str>) -> Tier {
 
 /// What to do once the body has been read. `recall` tells where the request's conversation went, if that is known; it is
 /// asked only where the answer matters. `asked` holds what the client may ask for and does.
-#[must_use]
+///
+/// # Errors
+/// The text to score can't be read after all.
 pub fn before_score(
     policy: &Policy,
     asked: Overrides,
     request: &Request<'_>,
     recall: impl FnOnce() -> Option<Tier>,
-) -> Plan {
+) -> Result<Plan, Unparsable> {
     let pair = &policy.pair;
     let model = request.model.as_ref().map(|model| model.name.as_ref());
     if !pair.routes(model) {
-        return Plan::PassThrough(pass_through(pair, model));
+        return Ok(Plan::PassThrough(pass_through(pair, model)));
     }
-    let decided = |tier, reason| Plan::Decided(Decision::unscored(tier, reason));
+    let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
     // In shadow mode every request goes to large, and so no conversation can be torn apart.
     let continuation = !policy.shadow && request.is_continuation();
-    let query = pair.query.query(request);
+    let query = pair.query.query(request)?;
     if query.text.is_empty() && !continuation {
         return decided(Tier::Large, Reason::NoText);
     }
@@ -228,7 +230,7 @@ pub fn before_score(
     if query.has_media && pair.query.non_text == NonText::Large {
         return decided(Tier::Large, Reason::NonText);
     }
-    Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) }
+    Ok(Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) })
 }
 
 /// Whether it is worth remembering where this request goes.

@@ -1,6 +1,6 @@
 //! What is scored: which turns of a conversation, and which of their text.
 
-use crate::api::{JsonString, Request, Turn};
+use crate::api::{JsonString, Request, Turn, Unparsable};
 use crate::wrappers::Wrapper;
 use std::num::NonZeroUsize;
 
@@ -60,12 +60,14 @@ pub struct Query {
 
 impl QueryPolicy {
     /// Takes the query from a request. Turns stand in their own order, and pieces are joined by line feeds.
-    #[must_use]
-    pub fn query(&self, request: &Request<'_>) -> Query {
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn query(&self, request: &Request<'_>) -> Result<Query, Unparsable> {
         let wanted = if let Context::Turns(turns) = self.context { turns.get() } else { 1 };
         let (mut taken, mut said, mut has_media) = (Vec::new(), 0, false);
         for turn in request.users.iter().rev().filter(|turn| !is_tool_result_only(turn)) {
-            let text = self.text(&turn.texts);
+            let text = self.text(&turn.texts)?;
             has_media |= turn.media > 0;
             said += words(&text, self.follow_up_words.saturating_add(1));
             if !text.is_empty() {
@@ -76,18 +78,18 @@ impl QueryPolicy {
             }
         }
         if self.context == Context::System && !taken.is_empty() {
-            taken.push(self.text(&request.system));
+            taken.push(self.text(&request.system)?);
         }
         taken.retain(|text| !text.is_empty());
         taken.reverse();
-        Query { text: taken.join("\n"), has_media }
+        Ok(Query { text: taken.join("\n"), has_media })
     }
 
     /// The text of some pieces, harness text cut and blank pieces left out.
-    fn text(&self, pieces: &[JsonString<'_>]) -> String {
+    fn text(&self, pieces: &[JsonString<'_>]) -> Result<String, Unparsable> {
         let mut text = String::new();
         for piece in pieces {
-            let mut decoded = piece.decode();
+            let mut decoded = piece.decode().ok_or(Unparsable)?;
             for wrapper in &self.wrappers {
                 if let std::borrow::Cow::Owned(cut) = wrapper.cut(&decoded) {
                     decoded = std::borrow::Cow::Owned(cut);
@@ -101,7 +103,7 @@ impl QueryPolicy {
             }
             text.push_str(&decoded);
         }
-        text
+        Ok(text)
     }
 }
 
@@ -147,7 +149,7 @@ mod tests {
         {"role":"user","content":"go on"}]}"#;
 
     fn query(policy: &QueryPolicy, body: &str) -> Query {
-        policy.query(&Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap())
+        policy.query(&Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap()).unwrap()
     }
 
     fn text(policy: &QueryPolicy, body: &str) -> String {
@@ -177,6 +179,16 @@ mod tests {
         for (policy, want) in table {
             assert_eq!(text(&policy, FOLLOW_UP), want, "{policy:?}");
         }
+    }
+
+    #[test]
+    fn text_that_is_no_utf_8_is_no_query() {
+        let read = |body: &'static [u8]| Api::OpenAiChat.read("", body).unwrap();
+        let asked = read(b"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}");
+        assert_eq!(QueryPolicy::default().query(&asked), Err(Unparsable));
+        let answered =
+            read(b"{\"messages\":[{\"content\":\"\xff\",\"role\":\"model\"},{\"role\":\"user\",\"content\":\"hi\"}]}");
+        assert_eq!(QueryPolicy::default().query(&answered).unwrap().text, "hi");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn read_messages<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
         let mut turn = Turn::default();
         json.members(|name, json| match name {
             "role" => {
-                turn.speaker = match json.string()?.ok_or(Unparsable)?.decode().as_ref() {
+                turn.speaker = match json.word()?.as_ref() {
                     "user" => Speaker::User,
                     "system" => Speaker::System,
                     _ => Speaker::Model,
@@ -95,7 +95,7 @@ fn inner_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
 }
 
 fn note<'a>(turn: &mut Turn<'a>, kind: Option<JsonString<'a>>, text: Option<JsonString<'a>>) {
-    match kind.map(JsonString::decode).as_deref() {
+    match kind.and_then(JsonString::decode).as_deref() {
         // Bedrock's own models leave the type out.
         Some("text") | None => match text {
             Some(text) => turn.texts.push(text),

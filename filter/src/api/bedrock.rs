@@ -74,8 +74,7 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
     let mut turn = Turn::default();
     json.members(|name, json| match name {
         "role" => {
-            let role = json.string()?.ok_or(Unparsable)?;
-            turn.speaker = if role.is("user") { Speaker::User } else { Speaker::Model };
+            turn.speaker = if json.word()? == "user" { Speaker::User } else { Speaker::Model };
             Ok(())
         }
         "content" => turn.read_content(json, block),

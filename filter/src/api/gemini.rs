@@ -49,7 +49,7 @@ fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unpa
     let mut turn = Turn { speaker, ..Turn::default() };
     json.members(|name, json| match name {
         "role" => {
-            turn.speaker = match json.string()?.map(JsonString::decode).as_deref() {
+            turn.speaker = match json.string()?.and_then(JsonString::decode).as_deref() {
                 Some("model") => Speaker::Model,
                 _ => speaker,
             };
@@ -68,7 +68,7 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
             let mut medium = Medium::File;
             json.if_members(|name, json| match name {
                 "mimeType" | "mime_type" => json.string().map(|name| {
-                    medium = name.map_or(medium, |name| Medium::of_mime_type(&name.decode()));
+                    medium = name.and_then(JsonString::decode).map_or(medium, |name| Medium::of_mime_type(&name));
                 }),
                 _ => Ok(()),
             })?;

@@ -82,7 +82,7 @@ impl Api {
     /// # Errors
     /// The body is not a request of this API.
     pub fn read<'a>(self, path: &'a str, body: &'a [u8]) -> Result<Request<'a>, Unparsable> {
-        let mut json = Cursor::new(body)?;
+        let mut json = Cursor::new(body);
         let mut request = Request { model: self.model_in_path(path), ..Request::default() };
         match self {
             Self::OpenAiChat => openai_chat::read(&mut json, &mut request)?,

@@ -35,7 +35,7 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
     let mut turn = Turn::default();
     json.members(|name, json| match name {
         "role" => {
-            let role = json.string()?.ok_or(Unparsable)?.decode();
+            let role = json.word()?;
             turn.speaker = match role.as_ref() {
                 "user" => Speaker::User,
                 "system" | "developer" => Speaker::System,
@@ -63,7 +63,7 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         "text" | "refusal" => json.string().map(|string| text = string),
         _ => Ok(()),
     })?;
-    match kind.map(JsonString::decode).as_deref() {
+    match kind.and_then(JsonString::decode).as_deref() {
         Some("text" | "refusal") => turn.texts.extend(text),
         Some("image_url" | "video_url") => turn.medium(Medium::Image),
         Some("input_audio" | "audio_url") => turn.medium(Medium::Audio),

@@ -72,10 +72,10 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         "arguments" | "input" | "action" | "summary" => turn.read_other(json),
         _ => Ok(()),
     })?;
-    let kind = kind.map(JsonString::decode);
+    let kind = kind.and_then(JsonString::decode);
     match kind.as_deref() {
         None | Some("message") => {
-            turn.speaker = match role.map(JsonString::decode).as_deref() {
+            turn.speaker = match role.and_then(JsonString::decode).as_deref() {
                 Some("user") => Speaker::User,
                 Some("system" | "developer") => Speaker::System,
                 _ => Speaker::Model,
@@ -96,7 +96,7 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         "text" | "refusal" => json.string().map(|string| text = string),
         _ => Ok(()),
     })?;
-    match kind.map(JsonString::decode).as_deref() {
+    match kind.and_then(JsonString::decode).as_deref() {
         // `reasoning_text` stands in reasoning items, whose turn is the model's.
         Some("input_text" | "output_text" | "text" | "refusal" | "reasoning_text") => turn.texts.extend(text),
         Some("input_image" | "computer_screenshot") => turn.medium(Medium::Image),

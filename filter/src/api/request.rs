@@ -16,7 +16,7 @@ pub struct Request<'a> {
     pub users: Vec<Turn<'a>>,
     /// Everything that the model reads as text, for the estimate of the prompt's length: messages, tool schemas, tool
     /// calls and results, as JSON.
-    pub texts: Vec<&'a str>,
+    pub texts: Vec<&'a [u8]>,
     /// Images, recordings and files in the whole conversation.
     pub media: u64,
     /// The most tokens the client lets the model answer with; 0 when it does not say.
@@ -51,10 +51,10 @@ impl<'a> Request<'a> {
     pub(super) fn read_model(&mut self, json: &mut Cursor<'a>, seen: &mut bool) -> Walk {
         super::json::once(seen)?;
         let value = json.value()?;
-        if value == "null" {
+        if value == b"null" {
             return Ok(());
         }
-        let name = JsonString::new(value).ok_or(super::Unparsable)?.decode();
+        let name = JsonString::new(value).and_then(JsonString::decode).ok_or(super::Unparsable)?;
         let end = json.at();
         self.model = Some(ModelName { name, place: Place::Body(end - value.len()..end) });
         Ok(())
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
     /// Reads a list of tools.
     pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
         let tools = json.value()?;
-        let listed = tools.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'));
+        let listed = tools.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
         if listed {
             self.needs.tools = true;
             self.texts.push(tools);
@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
     /// Reads an object of which one member is the schema that the answer must follow.
     pub(super) fn read_schema(&mut self, json: &mut Cursor<'a>) -> Walk {
         let schema = json.value()?;
-        if schema != "null" {
+        if schema != b"null" {
             self.needs.json_schema = true;
             self.texts.push(schema);
         }
@@ -148,7 +148,7 @@ pub struct Turn<'a> {
     /// What is said, in pieces.
     pub texts: Vec<JsonString<'a>>,
     /// What else the model reads: tool calls and results, as JSON.
-    pub other_texts: Vec<&'a str>,
+    pub other_texts: Vec<&'a [u8]>,
     /// Images, recordings, files, and parts of a kind that this filter does not know.
     pub media: u64,
     /// What the turn needs of a model.

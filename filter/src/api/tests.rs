@@ -36,7 +36,7 @@ fn fixtures(api: Api) -> Vec<(String, Vec<u8>)> {
 
 /// What is read from a request, in a line or two.
 fn digest(request: &Request<'_>) -> String {
-    let query = QueryPolicy::default().query(request);
+    let query = QueryPolicy::default().query(request).unwrap();
     let mut line = format!("query {:?}", query.text);
     let needs = request.needs;
     let flags = [
@@ -53,13 +53,13 @@ fn digest(request: &Request<'_>) -> String {
     for (name, _) in flags.iter().filter(|(_, set)| *set) {
         write!(line, "; {name}").unwrap();
     }
-    let system: Vec<_> = request.system.iter().map(|text| text.decode()).collect();
+    let system: Vec<_> = request.system.iter().map(|text| text.decode().unwrap()).collect();
     let ids = [("stored", request.ids.stored), ("cache key", request.ids.cache_key), ("user", request.ids.user)];
     if !system.is_empty() {
         write!(line, "\n    system {system:?}").unwrap();
     }
     for (name, id) in ids.iter().filter_map(|(name, id)| Some((name, id.as_ref()?))) {
-        write!(line, "\n    {name} {:?}", id.decode()).unwrap();
+        write!(line, "\n    {name} {:?}", id.decode().unwrap()).unwrap();
     }
     let text: usize = request.texts.iter().map(|text| text.len()).sum();
     write!(line, "\n    {text} bytes of text, {} media, answer {}", request.media, request.max_output_tokens).unwrap();

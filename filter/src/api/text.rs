@@ -3,40 +3,42 @@
 use serde::de::{Deserializer as _, Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::string::FromUtf8Error;
 
 /// A JSON string, quotes and escapes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JsonString<'a>(&'a str);
+pub struct JsonString<'a>(&'a [u8]);
 
 impl<'a> JsonString<'a> {
     /// Takes a JSON value; `None` when it is not a string.
     #[must_use]
-    pub fn new(json: &'a str) -> Option<Self> {
-        (json.len() >= 2 && json.starts_with('"') && json.ends_with('"')).then_some(Self(json))
+    pub fn new(json: &'a [u8]) -> Option<Self> {
+        (json.len() >= 2 && json.starts_with(b"\"") && json.ends_with(b"\"")).then_some(Self(json))
     }
 
     /// What stands between the quotes, escapes and all.
     #[must_use]
-    pub fn contents(self) -> &'a str {
+    pub fn contents(self) -> &'a [u8] {
         self.0.get(1..self.0.len() - 1).unwrap_or_default()
     }
 
-    /// The text. Half a surrogate pair, which JSON can spell and text can't hold, becomes U+FFFD.
+    /// The text; `None` when it is not UTF-8. Half a surrogate pair, which JSON can spell and text can't hold, becomes
+    /// U+FFFD.
     #[must_use]
-    pub fn decode(self) -> Cow<'a, str> {
-        if !self.0.contains('\\') {
-            return Cow::Borrowed(self.contents());
+    pub fn decode(self) -> Option<Cow<'a, str>> {
+        let text = std::str::from_utf8(self.contents()).ok()?;
+        if !text.contains('\\') {
+            return Some(Cow::Borrowed(text));
         }
-        let bytes = serde_json::Deserializer::from_str(self.0).deserialize_bytes(Bytes).unwrap_or_default();
-        Cow::Owned(
-            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        )
+        let bytes = serde_json::Deserializer::from_slice(self.0).deserialize_bytes(Bytes).ok()?;
+        let lossy = |error: FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+        Some(Cow::Owned(String::from_utf8(bytes).unwrap_or_else(lossy)))
     }
 
     /// Whether the text is this one.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
-        self.decode() == text
+        self.decode().is_some_and(|own| own == text)
     }
 }
 
@@ -70,10 +72,11 @@ mod tests {
             (r#""half \ud83d pair""#, "half \u{fffd}\u{fffd}\u{fffd} pair"),
         ];
         for (json, text) in table {
-            assert_eq!(JsonString::new(json).unwrap().decode(), text, "{json}");
+            assert_eq!(JsonString::new(json.as_bytes()).unwrap().decode().unwrap(), text, "{json}");
         }
+        assert_eq!(JsonString::new(b"\"\xff\"").unwrap().decode(), None);
         for json in ["null", "5", "\"", "[]", "x"] {
-            assert_eq!(JsonString::new(json), None, "{json}");
+            assert_eq!(JsonString::new(json.as_bytes()), None, "{json}");
         }
     }
 
@@ -87,7 +90,7 @@ mod tests {
                     c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect()
                 }).collect();
             }
-            prop_assert_eq!(JsonString::new(&literal).unwrap().decode(), text);
+            prop_assert_eq!(JsonString::new(literal.as_bytes()).unwrap().decode().unwrap(), text);
         }
     }
 }

@@ -25,7 +25,7 @@ fn plan(policy: &Policy, asked: Overrides, body: &str) -> String {
 
 fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Tier>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
-    match before_score(policy, asked, &request, || remembered) {
+    match before_score(policy, asked, &request, || remembered).unwrap() {
         Plan::PassThrough(tier) => format!("pass to {}", tier.as_str()),
         Plan::Decided(decision) => format!("{} {}", decision.tier.as_str(), decision.reason.as_str()),
         Plan::Ask { query, dial } => format!("ask {query:?} {dial:?}"),
@@ -154,6 +154,13 @@ fn conversations_go_where_they_went() {
     // What does not fit leaves its tier all the same.
     let tiny = with(serde_json::json!({"small": {"cluster": "a", "model": "m", "context_tokens": 3}}));
     assert_eq!(plan_with(&tiny, Overrides::default(), result, Some(Small)), "large context");
+}
+
+#[test]
+fn text_that_can_not_be_read_is_told_apart() {
+    let body = b"{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}";
+    let request = Api::OpenAiChat.read("", body).unwrap();
+    assert_eq!(before_score(&policy("open"), Overrides::default(), &request, || None), Err(Unparsable));
 }
 
 #[test]

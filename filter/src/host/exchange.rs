@@ -145,16 +145,23 @@ impl Exchange {
         let (asked, note) = wishes.granted(policy);
         let key = conversation(policy, request);
         match self.decide(policy, asked, request, key) {
-            Plan::PassThrough(tier) => self.set_idle_to(&tier.target(&policy.pair).cluster),
-            Plan::Decided(decision) => self.send(held(note, key), decision),
-            Plan::Ask { query, dial } => match self.ask(&query) {
+            Ok(Plan::PassThrough(tier)) => self.set_idle_to(&tier.target(&policy.pair).cluster),
+            Ok(Plan::Decided(decision)) => self.send(held(note, key), decision),
+            Ok(Plan::Ask { query, dial }) => match self.ask(&query) {
                 Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, key), dial })),
                 Err(reason) => self.send(held(note, key), Decision::fail_open(reason)),
             },
+            Err(Unparsable) => self.release_as(Reason::Unparsable),
         }
     }
 
-    fn decide(&self, policy: &Policy, asked: Overrides, request: &Request<'_>, key: Option<Key>) -> Plan {
+    fn decide(
+        &self,
+        policy: &Policy,
+        asked: Overrides,
+        request: &Request<'_>,
+        key: Option<Key>,
+    ) -> Result<Plan, Unparsable> {
         let memory = self.plugin.config.memory;
         decision::before_score(policy, asked, request, || key.and_then(|key| memory::recall(memory, key)))
     }
