@@ -2,8 +2,9 @@
 //! which finds that they are JSON and nothing more.
 //!
 //! ```text
-//! cargo bench -p hybrid-llm-filter --bench read                        # natively
-//! cargo bench -p hybrid-llm-filter --bench read --target wasm32-wasip1 --config .ci/v8.toml   # in V8, as in Envoy
+//! cargo bench -p hybrid-llm-filter --bench read    # natively; and in V8, as in Envoy, by Node.js 20 or later:
+//! CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings benches/v8.mjs" \
+//!     cargo bench -p hybrid-llm-filter --bench read --target wasm32-wasip1
 //! ```
 //!
 //! The two take turns within one run; the ratio is the median over the turns.
@@ -46,8 +47,6 @@ fn main() {
             );
         }
     }
-    #[cfg(target_arch = "wasm32")]
-    println!("peak linear memory: {:.1} MiB", (core::arch::wasm32::memory_size(0) << 16) as f64 / f64::from(1 << 20));
 }
 
 /// All that the filter does with a request's body.

@@ -134,6 +134,16 @@ fn body(size: usize) -> Bytes {
     json!({"model": "auto", "messages": [{"role": "user", "content": words}]}).to_string().into()
 }
 
+/// A conversation of 200 turns; the name of the model stands at its end.
+fn conversation(size: usize) -> Bytes {
+    let words: String = "How many apples – \"ripe\" ones – are left?\n".chars().cycle().take(size / 210).collect();
+    let role = |turn: usize| if turn.is_multiple_of(2) { "user" } else { "assistant" };
+    let turns: Vec<_> = (0..199).map(|turn| json!({"role": role(turn), "content": words})).collect();
+    let body = json!({"messages": turns, "model": "auto"}).to_string();
+    assert!((950_000..1 << 20).contains(&body.len()), "{}", body.len());
+    body.into()
+}
+
 enum Limit {
     Time(Duration),
     Requests(usize),
@@ -174,12 +184,24 @@ async fn ask(sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>, 
 
 /// One request at a time: what a client waits for.
 async fn latency(contenders: &[Contender], model: &StandIn, scorer: &StandIn) {
-    let body = body(700);
+    one_at_a_time("700 B", body(700), 100, contenders, model, scorer).await;
+    // Just under the reference's max_body_bytes.
+    one_at_a_time("1 MiB, 200 turns", conversation(870_000), 5, contenders, model, scorer).await;
+}
+
+async fn one_at_a_time(
+    label: &str,
+    body: Bytes,
+    asks: usize,
+    contenders: &[Contender],
+    model: &StandIn,
+    scorer: &StandIn,
+) {
     let mut times = vec![Vec::new(); contenders.len()];
     for _ in 0..20 {
         for (contender, times) in contenders.iter().zip(&mut times) {
             let mut sender = connect::<Full<Bytes>>(&contender.envoy.listener).await.unwrap();
-            for _ in 0..100 {
+            for _ in 0..asks {
                 let start = Instant::now();
                 ask(&mut sender, &body).await;
                 times.push(start.elapsed().as_secs_f64() * 1e6);
@@ -188,7 +210,7 @@ async fn latency(contenders: &[Contender], model: &StandIn, scorer: &StandIn) {
         }
     }
     for (contender, times) in contenders.iter().zip(times) {
-        println!("  one at a time, 700 B  {:<28} p50 {:.0} µs", contender.name, median(times));
+        println!("  one at a time, {label}  {:<28} p50 {:.0} µs", contender.name, median(times));
     }
 }
 
@@ -204,6 +226,9 @@ async fn memory(envoy: &Envoy, model: &StandIn, scorer: &StandIn) {
         "memory of Envoy with the filter: {before:.1} MiB, and {MEMORY_REQUESTS} requests later {:.1} MiB",
         resident()
     );
+    load(envoy, &conversation(870_000), Limit::Requests(200)).await;
+    forget(model, scorer);
+    println!("memory of Envoy and 200 requests of 1 MiB later, 16 at a time: {:.1} MiB", resident());
 }
 
 /// The stand-ins record every request; a benchmark has no use for that.
