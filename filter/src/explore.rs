@@ -12,10 +12,10 @@ impl Explore {
         (0.0..=1.0).contains(&share).then_some(Self(share))
     }
 
-    /// Whether the request with this id (`x-request-id`) explores.
+    /// Whether the request with this id (`x-request-id`) explores. One without an id does not: all such would draw alike.
     #[must_use]
     pub fn takes(self, request_id: &[u8]) -> bool {
-        self.0 > 0.0 && draw(request_id) < self.0
+        self.0 > 0.0 && !request_id.is_empty() && draw(request_id) < self.0
     }
 }
 
@@ -55,6 +55,7 @@ mod tests {
     fn zero_takes_none_and_one_takes_all() {
         assert!(!Explore::default().takes(b"x"));
         assert!(Explore::new(1.0).unwrap().takes(b"x"));
+        assert!(!Explore::new(1.0).unwrap().takes(b""));
         for bad in [-0.1, 1.1, f64::NAN] {
             assert_eq!(Explore::new(bad), None);
         }
