@@ -53,7 +53,7 @@ fn main() {
 fn work(api: Api, path: &str, body: &[u8]) {
     let request = api.read(path, body).ok().unwrap();
     black_box(fit::fits(&request, 400_000));
-    black_box(Key::of("chat", None, &request));
+    black_box(Key::of("chat", &QueryPolicy::default(), None, &request));
     black_box(score::request_body("default", &QueryPolicy::default().query(&request).ok().unwrap().text));
     if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
         black_box(splice::replace_in_body(&body[..span.end], &span, "llama-3.1-8b"));

@@ -3,8 +3,9 @@
 //! The memory is a table of sets in the store that all workers share. A key has one set, a set has room for a few keys, and
 //! the key that was seen longest ago makes room for a new one. So its size is fixed, and what is lost costs a decision anew.
 
-use crate::api::{JsonString, Request};
+use crate::api::Request;
 use crate::decision::Tier;
+use crate::query::QueryPolicy;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Whether a conversation keeps its tier from one user turn to the next. Within a tool loop it always does.
@@ -37,10 +38,13 @@ pub struct Key(u64);
 
 impl Key {
     /// The key of a request's conversation, by the first of these that there is: the header's value, the id under which the
-    /// upstream keeps the conversation, the client's cache key, or who asks with what system prompt and first user
-    /// turn. `None` for a request that has none of them.
+    /// upstream keeps the conversation, the client's cache key, or the first user turn together with who asks or, where
+    /// that is not said, with the system prompt. `None` for a request that has none of them.
+    ///
+    /// Harness text counts for nothing here either: it changes from one request to the next. So do the system prompts of
+    /// some agents, whose requests say who asks.
     #[must_use]
-    pub fn of(pair: &str, header: Option<&[u8]>, request: &Request<'_>) -> Option<Self> {
+    pub fn of(pair: &str, query: &QueryPolicy, header: Option<&[u8]>, request: &Request<'_>) -> Option<Self> {
         let ids = &request.ids;
         let mut hasher = DefaultHasher::new();
         pair.hash(&mut hasher);
@@ -51,15 +55,12 @@ impl Key {
         } else if let Some(key) = ids.cache_key {
             (2_u8, key.decode()).hash(&mut hasher);
         } else {
-            let contents = |texts: &[JsonString<'_>], hasher: &mut DefaultHasher| {
-                texts.iter().for_each(|text| text.contents().hash(hasher));
-            };
-            let first = request.users.first()?;
-            3_u8.hash(&mut hasher);
-            ids.user.map(JsonString::contents).hash(&mut hasher);
-            contents(&request.system, &mut hasher);
-            4_u8.hash(&mut hasher);
-            contents(&first.texts, &mut hasher);
+            let first = query.text(&request.users.first()?.texts).ok()?;
+            match ids.user {
+                Some(user) => (3_u8, user.decode()).hash(&mut hasher),
+                None => (4_u8, query.text(&request.system).ok()?).hash(&mut hasher),
+            }
+            first.hash(&mut hasher);
         }
         Some(Self(hasher.finish()))
     }
@@ -162,7 +163,7 @@ mod tests {
 
     fn key(header: Option<&str>, body: &str) -> Option<Key> {
         let request = Api::OpenAiResponses.read("/v1/responses", body.as_bytes()).unwrap();
-        Key::of("chat", header.map(str::as_bytes), &request)
+        Key::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request)
     }
 
     #[test]
@@ -185,6 +186,20 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), 9);
+    }
+
+    /// As agents do: a system prompt that is never quite the same, and reminders that come and go.
+    #[test]
+    fn what_harnesses_change_does_not_change_the_key() {
+        let body = |system: &str, reminder: &str| {
+            format!(
+                r#"{{"user":"u1","instructions":"{system}","input":[{{"role":"user","content":"<system-reminder>{reminder}</system-reminder>hi"}}]}}"#
+            )
+        };
+        assert_eq!(key(None, &body("s 1", "a")), key(None, &body("s 2", "b")));
+        let unnamed = |system: &str, reminder: &str| key(None, &body(system, reminder).replace(r#""user":"u1","#, ""));
+        assert_eq!(unnamed("s", "a"), unnamed("s", "b"));
+        assert_ne!(unnamed("s", "a"), unnamed("t", "a"));
     }
 
     #[test]

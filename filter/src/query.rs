@@ -86,7 +86,10 @@ impl QueryPolicy {
     }
 
     /// The text of some pieces, harness text cut and blank pieces left out.
-    fn text(&self, pieces: &[JsonString<'_>]) -> Result<String, Unparsable> {
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn text(&self, pieces: &[JsonString<'_>]) -> Result<String, Unparsable> {
         let mut text = String::new();
         for piece in pieces {
             let mut decoded = piece.decode().ok_or(Unparsable)?;

@@ -13,7 +13,7 @@ fuzz_target!(|body: &[u8]| {
     for &api in Api::ALL {
         let Ok(request) = api.read("/model/auto/converse", body) else { continue };
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok(), "{api:?} took what is no JSON");
-        let _ = (QueryPolicy::default().query(&request), Key::of("pair", None, &request));
+        let _ = (QueryPolicy::default().query(&request), Key::of("pair", &QueryPolicy::default(), None, &request));
         let _ = (fit::fits(&request, 100), fit::fits(&request, 100_000));
         if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
             let Some(head) = splice::replace_in_body(&body[..span.end], &span, "new \"name\"") else { continue };

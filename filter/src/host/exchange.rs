@@ -348,5 +348,5 @@ fn conversation(policy: &Policy, request: &Request<'_>) -> Option<Key> {
         return None;
     }
     let header = policy.pair.affinity_header.as_deref().and_then(proxy::request_header);
-    Key::of(&policy.pair.name, header.as_deref(), request)
+    Key::of(&policy.pair.name, &policy.pair.query, header.as_deref(), request)
 }
