@@ -4,9 +4,11 @@ Usage: drive.py THROUGH DIRECT, two base URLs. Through Envoy the clients ask for
 model that the query's score leads to. Prints a line for each case, and ends with 1 when any two differ.
 """
 
+import base64
 import sys
 
 import anthropic
+import boto3
 import openai
 from google import genai
 from google.genai import types
@@ -157,12 +159,39 @@ class Gemini:
         return first, self.ask(model, contents, stream, tools=tools)
 
 
+class Bedrock:
+    def __init__(self, base):
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
+        self.client = boto3.client("bedrock-runtime", endpoint_url=base, **keys)
+
+    def ask(self, model, messages, **more):
+        answer = self.client.converse(modelId=model, messages=messages, **more)
+        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+    def cases(self, model, query):
+        user = {"role": "user", "content": [{"text": query}]}
+        image = {"image": {"format": "png", "source": {"bytes": base64.b64decode(PIXEL)}}}
+        turns = [user, {"role": "assistant", "content": [{"text": "Yes."}]}, user]
+        yield "plain", lambda: self.ask(model, [user])
+        yield "multi-turn", lambda: self.ask(model, turns, system=[{"text": "Be brief."}], inferenceConfig={"maxTokens": 100})
+        yield "image", lambda: self.ask(model, [{"role": "user", "content": [image, {"text": query}]}])
+        yield "tools", lambda: self.tool_loop(model, user)
+
+    def tool_loop(self, model, user):
+        tools = {"tools": [{"toolSpec": {**TOOL, "inputSchema": {"json": SCHEMA}}}]}
+        first = self.ask(model, [user], toolConfig=tools)
+        result = {"toolResult": {"toolUseId": "t1", "content": [{"text": "snow"}]}}
+        messages = [user, first["output"]["message"], {"role": "user", "content": [result]}]
+        assert "get_weather" in str(first)
+        return first, self.ask(model, messages, toolConfig=tools)
+
+
 def main():
     differ = 0
-    for sdk in (OpenAIChat, OpenAICompletions, OpenAIResponses, Anthropic, Gemini):
+    for sdk in (OpenAIChat, OpenAICompletions, OpenAIResponses, Anthropic, Gemini, Bedrock):
         through, direct = sdk(THROUGH), sdk(DIRECT)
         for query, model in ((EASY, SMALL), (HARD, LARGE)):
-            # A query of its own for each case, since conversations that begin alike are taken for one.
+            # A query of its own for each client, since conversations that begin alike are taken for one.
             name = f"{sdk.__name__}: {query}"
             for (case, got), (_, want) in zip(through.cases("auto", name_query(query, sdk)), direct.cases(model, name_query(query, sdk))):
                 got, want = got(), want()

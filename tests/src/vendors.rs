@@ -54,7 +54,12 @@ impl Said {
             .iter()
             .map(|mark| asked.to_string().matches(mark).count())
             .max();
-        let names = ["/tools/0/function/name", "/tools/0/name", "/tools/0/functionDeclarations/0/name"];
+        let names = [
+            "/tools/0/function/name",
+            "/tools/0/name",
+            "/tools/0/functionDeclarations/0/name",
+            "/toolConfig/tools/0/toolSpec/name",
+        ];
         let tool = names.iter().find_map(|place| asked.pointer(place)?.as_str()).filter(|_| !has_result);
         let (turns, images) = (turns.map_or(1, Vec::len), images.unwrap_or(0));
         Self {
@@ -292,8 +297,12 @@ fn gemini_events(said: &Said) -> Vec<String> {
 }
 
 fn converse(said: &Said) -> Value {
+    let (block, reason) = match &said.tool {
+        Some(name) => (json!({"toolUse": {"toolUseId": "t1", "name": name, "input": {"city": "Oslo"}}}), "tool_use"),
+        None => (json!({"text": said.text}), "end_turn"),
+    };
     json!({
-        "output": {"message": {"role": "assistant", "content": [{"text": said.text}]}}, "stopReason": "end_turn",
+        "output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": reason,
         "usage": {"inputTokens": 9, "outputTokens": 12, "totalTokens": 21}, "metrics": {"latencyMs": 1},
     })
 }
