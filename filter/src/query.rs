@@ -1,6 +1,6 @@
 //! What is scored: which turns of a conversation, and which of their text.
 
-use crate::api::{JsonString, Request, Turn, Unparsable};
+use crate::api::{JsonString, Request, Unparsable};
 use crate::wrappers::Wrapper;
 use std::num::NonZeroUsize;
 
@@ -66,7 +66,7 @@ impl QueryPolicy {
     pub fn query(&self, request: &Request<'_>) -> Result<Query, Unparsable> {
         let wanted = if let Context::Turns(turns) = self.context { turns.get() } else { 1 };
         let (mut taken, mut said, mut has_media) = (Vec::new(), 0, false);
-        for turn in request.users.iter().rev().filter(|turn| !is_tool_result_only(turn)) {
+        for turn in request.users.iter().rev() {
             let text = self.text(&turn.texts)?;
             has_media |= turn.media > 0;
             said += words(&text, self.follow_up_words.saturating_add(1));
@@ -108,11 +108,6 @@ impl QueryPolicy {
         }
         Ok(text)
     }
-}
-
-/// A turn in which nobody says anything: APIs without a role for tools put results into the user's turns.
-fn is_tool_result_only(turn: &Turn<'_>) -> bool {
-    turn.tool_result && turn.texts.is_empty()
 }
 
 /// Counts words, as far as `most`. In scripts that do not part them, two characters are taken as one.

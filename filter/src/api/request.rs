@@ -12,7 +12,7 @@ pub struct Request<'a> {
     pub model: Option<ModelName<'a>>,
     /// The system prompt's texts: what the application says before the user does.
     pub system: Vec<JsonString<'a>>,
-    /// The user's turns, oldest first.
+    /// The user's turns that say something, oldest first.
     pub users: Vec<Turn<'a>>,
     /// Everything that the model reads as text, for the estimate of the prompt's length: messages, tool schemas, tool
     /// calls and results, as JSON.
@@ -116,8 +116,8 @@ impl<'a> Request<'a> {
         match turn.speaker {
             // Notes that an application slips in later are not the system prompt.
             Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
-            Speaker::User => self.users.push(turn),
-            Speaker::System | Speaker::Model => {}
+            Speaker::User if turn.says_something() => self.users.push(turn),
+            Speaker::System | Speaker::User | Speaker::Model => {}
         }
     }
 
@@ -160,6 +160,11 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// Whether the speaker brings anything: not so where the turn only holds a tool's result, or nothing at all.
+    fn says_something(&self) -> bool {
+        !self.texts.is_empty() || (self.media > 0 && !self.tool_result)
+    }
+
     /// Reads content that is a string, or a list of parts each of which `part` reads.
     pub(super) fn read_content(
         &mut self,
