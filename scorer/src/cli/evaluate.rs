@@ -43,14 +43,6 @@ pub(super) struct Args {
     #[command(flatten)]
     data: DataArgs,
 
-    /// The small model, by its name in the data
-    #[arg(long, value_name = "MODEL", help_heading = "Data")]
-    small: String,
-
-    /// The large model, by its name in the data
-    #[arg(long, value_name = "MODEL", help_heading = "Data")]
-    large: String,
-
     /// Show a random order, the shortest queries first, and the oracle, which knows the outcome, beside the routers
     #[arg(long)]
     baselines: bool,
@@ -91,8 +83,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
     let routers = args.routers.iter().map(|folder| Router::open(folder)).collect::<Result<Vec<_>, _>>()?;
-    let pair = Pair { small: args.small.clone(), large: args.large.clone() };
-    let data = args.data.read(&pair)?;
+    let data = args.data.read()?;
     let runtime = args.runtime.load()?;
     let texts: Vec<&str> = data.rows.iter().map(|row| row.query.as_str()).collect();
     let place = |index| {
@@ -130,7 +121,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         serde_json::to_writer_pretty(&mut out, &json(&evaluation, &names, args.baselines))?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", text(&evaluation, &names, &pair, args.baselines))?;
+        write!(out, "{}", text(&evaluation, &names, &data.pair, args.baselines))?;
     }
     Ok(())
 }

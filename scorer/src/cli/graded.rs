@@ -24,7 +24,7 @@ use crate::{
 /// Less work than this is done before anyone looks at a progress bar.
 const LONG: usize = 200;
 
-/// Files of query data.
+/// Files of query data, and the pair.
 #[derive(Debug, clap::Args)]
 pub(super) struct DataArgs {
     /// Query data: JSON, one object a line, {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, one number a sampled
@@ -34,13 +34,22 @@ pub(super) struct DataArgs {
 
     /// Leave rows out that lack one of the two models, instead of refusing the file
     #[arg(long, help_heading = "Data")]
-    pub(super) skip_incomplete: bool,
+    skip_incomplete: bool,
+
+    /// The small model, by its name in the data
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    small: String,
+
+    /// The large model, by its name in the data
+    #[arg(long, value_name = "MODEL", help_heading = "Data")]
+    large: String,
 }
 
 impl DataArgs {
     /// The rows of all files, in their order.
-    pub(super) fn read(&self, pair: &Pair) -> Result<PairData, DataError> {
-        read(&self.data, pair, self.skip_incomplete)
+    pub(super) fn read(&self) -> Result<PairData, DataError> {
+        let pair = Pair { small: self.small.clone(), large: self.large.clone() };
+        read(&self.data, &pair, self.skip_incomplete)
     }
 }
 

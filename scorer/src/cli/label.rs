@@ -14,7 +14,7 @@ use super::{
 use crate::{
     lab::{
         label::{self, Balance, Labelled, Same, Spread},
-        query_data::{Pair, PairData},
+        query_data::PairData,
         report::{self, LabelReport},
     },
     router::Label,
@@ -41,14 +41,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     data: DataArgs,
-
-    /// The small model, by its name in the data
-    #[arg(long, value_name = "MODEL", help_heading = "Data")]
-    small: String,
-
-    /// The large model, by its name in the data
-    #[arg(long, value_name = "MODEL", help_heading = "Data")]
-    large: String,
 
     /// Write the labels: JSON, one object a line, {"id", "source", "query", "label"}
     #[arg(long, value_name = "FILE")]
@@ -96,8 +88,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.report.is_some() && args.kind != Label::Trans {
         return Err(Failure::Usage("--report shows the search for t*: it needs --kind trans".to_owned()));
     }
-    let pair = Pair { small: args.small.clone(), large: args.large.clone() };
-    let data = args.data.read(&pair)?;
+    let data = args.data.read()?;
     let labelled = label::labels(&data.rows, args.kind);
     let report = Report::new(args.kind, &data, &labelled);
     if let Some(out) = &args.out {
