@@ -67,7 +67,7 @@ fn a_router_learns_on_the_default_routers_encoder_and_can_be_trained_again() {
 #[test]
 fn tokens_are_pooled_where_the_encoder_does_not() {
     let place = Place::new();
-    let hidden = "encoder.layer.5.output.LayerNorm";
+    let hidden = "layer_norm_12";
     let report =
         place.train(&default_router(), "pooled", &["--label", "gap", "--embedding", hidden, "--max-tokens", "32"]);
     assert_eq!((&report["encoder"]["dim"], &report["encoder"]["max_tokens"]), (&json!(384), &json!(32)));
@@ -101,8 +101,8 @@ fn what_is_no_embedding_or_too_long_is_refused_and_nothing_is_left() {
         assert_eq!(files(place.folder.path()), ["data.jsonl"]);
         String::from_utf8(output.stderr).unwrap()
     };
-    let shape = fault(&["--embedding", "mask.bias.broadcast"]);
-    assert!(shape.contains("the tensor mask.bias.broadcast is [1, 1, 1, 256] for one query"), "{shape}");
+    let shape = fault(&["--embedding", "softmax"]);
+    assert!(shape.contains("the tensor softmax is [1, 12, 128, 128] for one query"), "{shape}");
     let long = fault(&["--max-tokens", "2000"]);
     assert!(long.contains("cannot read a query of 2000 tokens (--max-tokens lowers it)"), "{long}");
 }
