@@ -1,5 +1,8 @@
 //! Training a router's head: labels, the choice of a setting, and how the head does on rows kept back.
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
 use super::{
@@ -28,9 +31,9 @@ pub struct Task {
     pub kind: Label,
     /// One a row, in `[0, 1]`; for [`Label::Gap`] (1 + E[H(x)] ÷ the pair's largest gap) ÷ 2.
     pub labels: Vec<f64>,
-    /// t*, for [`Label::Trans`].
+    /// t* of the router's own pair, for [`Label::Trans`]; other pairs have their own.
     pub relaxation: Option<f64>,
-    /// Why the kind is no other than the one before it on these rows, if so.
+    /// Why the kind is no other than the one before it on the training rows of every pair, if so: the own pair's reason.
     pub same: Option<Same>,
     /// The rows to learn from.
     pub train: Vec<usize>,
@@ -112,14 +115,21 @@ impl Task {
     /// # Errors
     /// [`TaskError`].
     pub fn new(corpus: &Corpus, kind: Label) -> Result<Self, TaskError> {
-        let labelled = label::labels(&corpus.rows, kind);
-        let same = label::same(&corpus.rows, kind, &labelled);
-        let (_, sources) = corpus.pairs();
-        let labels = match kind {
-            Label::Gap => scaled(&labelled.labels, &sources),
-            Label::Det | Label::Prob | Label::Trans => labelled.labels,
-        };
+        let (pairs, sources) = corpus.pairs();
         let train = corpus.side(Side::Train);
+        let learnt: Vec<Learnt> =
+            (0..pairs.len()).map(|source| Learnt::new(corpus, &train, &sources, source, kind)).collect();
+        let relaxation = learnt.first().and_then(|own| own.relaxation);
+        let same: Option<Vec<Same>> = learnt.iter().filter_map(|pair| pair.same).collect();
+        let same = same.and_then(|same| same.first().copied());
+        let labels = match kind {
+            Label::Gap => scaled(&label::labels(&corpus.rows, kind).labels, &sources),
+            Label::Det | Label::Prob => label::labels(&corpus.rows, kind).labels,
+            Label::Trans => {
+                let t = |source: &usize| learnt.get(*source).and_then(|pair| pair.relaxation).unwrap_or_default();
+                corpus.rows.iter().zip(&sources).map(|(row, source)| relaxed(row, t(source))).collect()
+            }
+        };
         let own = |row: &usize| sources.get(*row) == Some(&0);
         let validation: Vec<usize> = corpus.side(Side::Validate).into_iter().filter(own).collect();
         if train.len() < FEWEST {
@@ -128,7 +138,7 @@ impl Task {
         if validation.is_empty() {
             return Err(TaskError::NoValidation);
         }
-        let task = Self { kind, labels, relaxation: labelled.relaxation, same, train, validation };
+        let task = Self { kind, labels, relaxation, same, train, validation };
         let first = task.of(&task.train).next().unwrap_or_default();
         let alike = task.of(&task.train).all(|label| label == first);
         if alike { Err(TaskError::Alike { label: first }) } else { Ok(task) }
@@ -167,6 +177,33 @@ impl Task {
         }
         warnings
     }
+}
+
+/// What the training rows of one pair say of the kind of label.
+struct Learnt {
+    /// t*, for [`Label::Trans`].
+    relaxation: Option<f64>,
+    /// Why the kind is no other than the one before it, if so; `None` without rows to tell by.
+    same: Option<Option<Same>>,
+}
+
+impl Learnt {
+    /// Looks at no row that does not train, so that t* is not fitted to what it is judged on, nor to a scale that is another
+    /// pair's.
+    fn new(corpus: &Corpus, train: &[usize], sources: &[usize], source: usize, kind: Label) -> Self {
+        let of_source = train.iter().filter(|row| sources.get(**row) == Some(&source));
+        let rows: Vec<PairRow> = of_source.filter_map(|row| corpus.rows.get(*row)).cloned().collect();
+        let labelled = label::labels(&rows, kind);
+        let same = (!rows.is_empty()).then(|| label::same(&rows, kind, &labelled));
+        Self { relaxation: labelled.relaxation, same }
+    }
+}
+
+/// y(t) = Pr[H(x) ≥ −t].
+fn relaxed(row: &PairRow, t: f64) -> f64 {
+    let keeps_up = |small: &f64| row.large.iter().filter(|large| small - **large >= -t).count();
+    let kept_up: usize = row.small.iter().map(keeps_up).sum();
+    kept_up as f64 / (row.small.len() * row.large.len()).max(1) as f64
 }
 
 /// Gaps moved into `[0, 1]`, 0.5 where both models are equal; each pair by its own largest, since pairs may be graded on
@@ -221,65 +258,4 @@ pub fn train(
         apgr_length: evaluation.baselines.length.apgr,
     };
     Trained { head, choice, converged, validation, scores }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lab::{
-        corpus::Source,
-        query_data::{Incomplete, Pair},
-    };
-
-    /// A corpus of `count` rows whose qualities `quality` gives.
-    fn corpus(count: usize, quality: impl Fn(usize) -> (f64, f64)) -> Corpus {
-        let folder = tempfile::tempdir().unwrap();
-        let line = |number| {
-            let (small, large) = quality(number);
-            format!("{{\"query\": \"query {number}\", \"quality\": {{\"s\": [{small}], \"l\": [{large}]}}}}\n")
-        };
-        let file = folder.path().join("data.jsonl");
-        std::fs::write(&file, (0..count).map(line).collect::<String>()).unwrap();
-        let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
-        Corpus::read(&[Source { file, pair }], None, Incomplete::Refuse, 0).unwrap()
-    }
-
-    #[test]
-    fn gaps_are_moved_between_0_and_1_by_the_largest_of_their_pair() {
-        assert_eq!(scaled(&[-2.0, 1.0, 0.0, 5.0, -10.0], &[0, 0, 0, 1, 1]), [0.0, 0.75, 0.5, 0.75, 0.0]);
-        assert_eq!(scaled(&[0.0, 0.0], &[0, 0]), [0.5, 0.5], "models that never differ");
-    }
-
-    #[test]
-    fn rows_that_teach_nothing_are_an_error_before_any_work() {
-        let fault = |corpus: &Corpus, kind| Task::new(corpus, kind).unwrap_err();
-        assert!(matches!(fault(&corpus(20, |n| ((n % 2) as f64, 1.0)), Label::Det), TaskError::Few { .. }));
-        let better = corpus(60, |n| (0.5 + n as f64, 0.0));
-        assert_eq!(fault(&better, Label::Det), TaskError::Alike { label: 1.0 });
-        assert!(Task::new(&better, Label::Gap).is_ok(), "the gaps differ");
-        let mut trained_on = corpus(60, |n| ((n % 2) as f64, 1.0));
-        trained_on.sides = vec![Side::Train; 60];
-        assert_eq!(fault(&trained_on, Label::Det), TaskError::NoValidation);
-    }
-
-    #[test]
-    fn what_is_scarce_or_the_same_is_told() {
-        let warnings = |kind| Task::new(&corpus(200, |n| (f64::from(n % 10 != 0), 1.0)), kind).unwrap().warnings();
-        insta::assert_snapshot!(warnings(Label::Det).join("\n"), @"
-        only 14 of 156 rows have a label below 0.5: there is little to learn from
-        only 44 rows validate: the figures will be rough
-        ");
-        insta::assert_snapshot!(warnings(Label::Prob).join("\n"), @"
-        each model has one response a query, so prob is the same as det here
-        only 14 of 156 rows have a label below 0.5: there is little to learn from
-        only 44 rows validate: the figures will be rough
-        ");
-        insta::assert_snapshot!(warnings(Label::Trans).join("\n"), @"
-        qualities have only two values, so trans is the same as prob here
-        only 14 of 156 rows have a label below 0.5: there is little to learn from
-        only 44 rows validate: the figures will be rough
-        ");
-        let rich = corpus(1000, |n| ((n % 2) as f64, 0.5));
-        assert!(Task::new(&rich, Label::Det).unwrap().warnings().is_empty());
-    }
 }
