@@ -88,7 +88,7 @@ pub struct Validation {
     pub n: usize,
     /// Mean binary cross-entropy of its scores, in nats.
     pub bce: f64,
-    /// The same of a router that gives every query the mean label of the training rows.
+    /// The same of a router that gives every query the mean label of the own pair's training rows.
     pub bce_constant: f64,
     /// See [`auc`].
     pub auc: Option<f64>,
@@ -103,7 +103,7 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Whether the head predicts better than the mean label does.
+    /// Whether the head predicts better than the own pair's mean label does.
     pub fn learnt(&self) -> bool {
         self.bce < self.bce_constant
     }
@@ -238,7 +238,7 @@ pub fn train(
     let logits: Vec<f64> = task.validation.iter().map(logit).collect();
     let scores: Vec<f64> = logits.iter().map(|logit| sigmoid(*logit)).collect();
     let labels: Vec<f64> = task.of(&task.validation).collect();
-    let mean = task.of(&task.train).sum::<f64>() / task.train.len().max(1) as f64;
+    let (_, mean) = head::base_rate(&examples, &task.train);
     let constant = vec![(mean / (1.0 - mean)).ln(); labels.len()];
     let rows = || task.validation.iter().filter_map(|row| corpus.rows.get(*row));
     let outcomes =

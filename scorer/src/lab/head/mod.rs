@@ -7,8 +7,9 @@
 //! ([`choose`]).
 //!
 //! Each source (a pair of models) has its own intercept while training, so that the weights learn which queries of a pair are
-//! hard and not which pair a query was from. A served query has no source: it gets the one bias at which the mean score over
-//! the training rows is the mean label.
+//! hard and not which pair a query was from. A served query is of the router's own pair, the first source, and its score is the
+//! predicted probability for that pair: it gets the one bias at which the mean score over that pair's training rows is their
+//! mean label ([`base_rate`]). How often the small models of other pairs keep up says nothing about this one.
 //!
 //! The expected gap is learnt by the same loss, on (1 + gap ÷ largest gap) ÷ 2: cross-entropy is smallest where the score is
 //! the label's expectation, whatever the label's distribution, so the score orders queries by E[H(x)]. Squared error on the
@@ -82,7 +83,7 @@ pub struct Head {
     pub log_tokens: Option<f64>,
     /// What is added for each source.
     pub intercepts: Vec<f64>,
-    /// What is added for a query that has no source.
+    /// What is added for a served query.
     pub bias: f64,
 }
 
@@ -118,7 +119,7 @@ impl Head {
         dot(&self.weights, example.embedding) + self.log_tokens.unwrap_or(0.0) * example.log_tokens
     }
 
-    /// The logit of a query that has no source; its sigmoid is the score.
+    /// The logit of a served query; its sigmoid is the score.
     pub fn logit(&self, example: &Example<'_>) -> f64 {
         self.margin(example) + self.bias
     }
@@ -203,20 +204,34 @@ impl<'a> Problem<'a> {
         Head { weights, log_tokens, intercepts, bias }
     }
 
-    /// Sets the bias at which the mean score over the rows is the mean label; the mean grows with the bias, so halving
-    /// finds it.
+    /// Sets the bias at which the mean score over the rows of the first source is their [`base_rate`]; the mean grows with the
+    /// bias, so halving finds it.
     pub(super) fn serve(&self, head: &mut Head) {
-        let margins: Vec<f64> = self.examples.iter(self.rows).map(|example| head.margin(&example)).collect();
-        let target: f64 = self.examples.iter(self.rows).map(|example| example.label).sum();
-        let centre = -margins.iter().sum::<f64>() / margins.len().max(1) as f64;
+        let (own, target) = base_rate(self.examples, self.rows);
+        let margins: Vec<f64> = self.examples.iter(&own).map(|example| head.margin(&example)).collect();
+        let n = margins.len().max(1) as f64;
+        let centre = -margins.iter().sum::<f64>() / n;
         let (mut low, mut high) = (centre - STEEPEST, centre + STEEPEST);
         for _ in 0..80 {
             let middle = f64::midpoint(low, high);
-            let sum: f64 = margins.iter().map(|margin| sigmoid(margin + middle)).sum();
-            if sum < target { low = middle } else { high = middle }
+            let mean = margins.iter().map(|margin| sigmoid(margin + middle)).sum::<f64>() / n;
+            if mean < target { low = middle } else { high = middle }
         }
         head.bias = f64::midpoint(low, high);
     }
+}
+
+/// Those of the rows that are of the first source, the router's own pair, and their mean label; of all rows where none is.
+///
+/// The mean is kept half a label away from 0 and 1: labels of the own pair that are all the same (others may differ) are no
+/// reason for scores that are all 0 or 1, which would order nothing.
+pub fn base_rate(examples: &Examples, rows: &[usize]) -> (Vec<usize>, f64) {
+    let of_first = |row: &usize| examples.sources.get(*row) == Some(&0);
+    let own: Vec<usize> = rows.iter().copied().filter(of_first).collect();
+    let own = if own.is_empty() { rows.to_vec() } else { own };
+    let n = own.len().max(1) as f64;
+    let sum: f64 = examples.iter(&own).map(|example| example.label).sum();
+    (own, sum.clamp(0.5, n - 0.5) / n)
 }
 
 /// The head of one setting, trained on `rows`; `false` where the search stopped short of the minimum.

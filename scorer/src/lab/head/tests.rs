@@ -71,7 +71,7 @@ fn length_alone_can_be_learnt() {
 }
 
 #[test]
-fn sources_have_their_own_intercepts_and_one_bias_serves() {
+fn sources_have_their_own_intercepts_and_the_first_one_is_served() {
     // In both sources the label grows with x; the second is easier throughout, and its queries have lower x.
     let of = |x: f32, source: usize| {
         let label = sigmoid(f64::from(x) + if source == 1 { 4.0 } else { -1.0 });
@@ -84,8 +84,29 @@ fn sources_have_their_own_intercepts_and_one_bias_serves() {
     assert!(head.weights[0] > 0.9, "inside a source the label grows: {head:?}");
     assert!(head.intercepts[1] > head.intercepts[0] + 3.0);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let scores: Vec<f64> = examples.iter(&rows).map(|example| sigmoid(head.logit(&example))).collect();
-    assert!((mean(&scores) - mean(&examples.labels)).abs() < 1e-9);
+    let scores = |head: &Head, rows: &[usize]| -> Vec<f64> {
+        examples.iter(rows).map(|example| sigmoid(head.logit(&example))).collect()
+    };
+    let (own, other): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| examples.sources[**row] == 0);
+    let labels = |rows: &[usize]| -> Vec<f64> { examples.iter(rows).map(|example| example.label).collect() };
+    assert!((mean(&scores(&head, &own)) - mean(&labels(&own))).abs() < 1e-9, "the score is the own pair's probability");
+    assert!((head.bias - head.intercepts[0]).abs() < 1e-3, "{head:?}");
+    let (head, _) = train(&examples, &other, Setting { strength: 1e-6, length: false });
+    assert!(
+        (mean(&scores(&head, &other)) - mean(&labels(&other))).abs() < 1e-9,
+        "where there is no other, all rows count"
+    );
+}
+
+#[test]
+fn own_labels_that_are_all_the_same_leave_scores_that_differ() {
+    let other = |x: f32| (vec![x], 5, sigmoid(f64::from(x)), 1);
+    let rows: Vec<_> = (-20..=20).map(|x| x as f32 / 10.0).flat_map(|x| [(vec![x], 5, 1.0, 0), other(x)]).collect();
+    let examples = examples(1, &rows);
+    let (head, _) = train(&examples, &all(&examples), Setting { strength: 1e-6, length: false });
+    let scores: Vec<f32> = examples.iter(&all(&examples)).map(|example| sigmoid(head.logit(&example)) as f32).collect();
+    assert!(scores[0] < scores[scores.len() - 1] && scores[0] > 0.9, "{scores:?}");
+    assert!((base_rate(&examples, &all(&examples)).1 - 40.5 / 41.0).abs() < 1e-12);
 }
 
 #[test]

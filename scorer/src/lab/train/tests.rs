@@ -70,6 +70,27 @@ fn each_pair_has_its_own_relaxation_from_its_training_rows() {
 }
 
 #[test]
+fn the_constant_to_beat_is_the_own_pairs() {
+    // The own pair's small model keeps up with every fourth query, the other's with all but every fourth.
+    let own = |n: usize| (f64::from(n.is_multiple_of(4)), 1.0);
+    let other = |n: usize| (f64::from(!n.is_multiple_of(4)), 1.0);
+    let corpus = corpus_of(&[own, other], 400, None);
+    let task = Task::new(&corpus, Label::Det).unwrap();
+    let n = corpus.rows.len();
+    let embeddings = Embeddings { numbers: vec![0.0; n], tokens: vec![5; n], characters: vec![5; n] };
+    let trained = train(&task, &corpus, embeddings, 1, (1, 0), || {});
+    let of_own: Vec<f64> =
+        task.of(&task.train).zip(&task.train).filter(|(_, row)| **row < 400).map(|(y, _)| y).collect();
+    let rate = of_own.iter().sum::<f64>() / of_own.len() as f64;
+    assert!(rate < 0.3, "{rate}");
+    for score in &trained.scores {
+        assert!((score - rate).abs() < 1e-6, "an embedding that says nothing leaves the base rate: {score}");
+    }
+    let Validation { bce, bce_constant, .. } = trained.validation;
+    assert!((bce - bce_constant).abs() < 1e-6, "{bce} and {bce_constant}");
+}
+
+#[test]
 fn a_relaxed_label_is_that_of_the_search() {
     let row = |small: &[f64], large: &[f64]| PairRow {
         id: String::new(),
