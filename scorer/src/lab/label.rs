@@ -10,7 +10,7 @@ use crate::router::Label;
 
 /// The most values of t that the search for t* looks at.
 const GRID: usize = 256;
-/// Differences of quality closer than this part of the largest are one: .8 − .7 and .2 − .1 differ in their last bits, and the
+/// Differences of quality closer than this part of them are one: .8 − .7 and .2 − .1 differ in their last bits, and the
 /// search for t* must not tell them apart.
 const SAME: f64 = 1e-9;
 /// Bars of a label histogram.
@@ -92,14 +92,16 @@ fn det(row: &PairRow) -> f64 {
     }
 }
 
+/// y(t) = Pr[H(x) ≥ −t], at a t* that a search has found.
+pub fn relaxed(row: &PairRow, t: f64) -> f64 {
+    Differences::new(row).relaxed(t)
+}
+
 /// r_trans: y(t*) with t* = argmax of the spread over the grid, the smallest where several are best.
 fn trans(rows: &[PairRow]) -> Labelled {
     let differences: Vec<_> = rows.iter().map(Differences::new).collect();
-    let largest = differences.iter().flat_map(|row| row.0.first()).fold(0.0_f64, |largest, h| largest.max(-h));
-    let slack = SAME * largest;
-    let at = |t: f64| -> Vec<f64> { differences.iter().map(|row| row.at_least(-t - slack)).collect() };
-    let curve: Vec<_> =
-        grid(&differences, slack).into_iter().map(|t| Spread { t, difference: spread(at(t)) }).collect();
+    let at = |t: f64| -> Vec<f64> { differences.iter().map(|row| row.relaxed(t)).collect() };
+    let curve: Vec<_> = grid(&differences).into_iter().map(|t| Spread { t, difference: spread(at(t)) }).collect();
     let best = curve.iter().copied().reduce(|best, next| if next.difference > best.difference { next } else { best });
     let relaxation = best.map_or(0.0, |best| best.t);
     Labelled { labels: at(relaxation), relaxation: Some(relaxation), curve }
@@ -116,6 +118,11 @@ impl Differences {
         Self(differences)
     }
 
+    /// y(t) = Pr[H(x) ≥ −t].
+    fn relaxed(&self, t: f64) -> f64 {
+        self.at_least(-t * (1.0 + SAME))
+    }
+
     /// Pr[H(x) ≥ h].
     fn at_least(&self, h: f64) -> f64 {
         let below = self.0.partition_point(|difference| *difference < h);
@@ -125,11 +132,11 @@ impl Differences {
 
 /// The values of t to look at, ascending from zero. y(t) changes only where −t is one of the differences: those are the
 /// grid, or evenly ranked ones of them where there are many.
-fn grid(rows: &[Differences], slack: f64) -> Vec<f64> {
+fn grid(rows: &[Differences]) -> Vec<f64> {
     let negative = rows.iter().flat_map(|row| row.0.iter().take_while(|h| **h < 0.0));
     let mut values: Vec<f64> = negative.map(|h| -h).collect();
     values.sort_by(f64::total_cmp);
-    values.dedup_by(|next, value| *next - *value <= slack);
+    values.dedup_by(|next, value| *next <= *value * (1.0 + SAME));
     let step = values.len().div_ceil(GRID - 1).max(1);
     // The last of each step, so that the largest is always there.
     let chosen = values.chunks(step).filter_map(|chunk| chunk.last().copied());
@@ -271,7 +278,7 @@ mod tests {
         fn trans_is_the_definition_at_its_own_t(rows in rows()) {
             let found = labels(&rows, Label::Trans);
             let t = found.relaxation.unwrap();
-            prop_assert_eq!(&found.labels, &naive::at(&rows, t + 1e-8));
+            prop_assert_eq!(&found.labels, &naive::at(&rows, t * (1.0 + SAME)));
             // No t does better: beyond the grid, also halfway between its values and far above them.
             let best = naive::spread(&found.labels);
             for candidate in found.curve.iter().flat_map(|spread| [spread.t, spread.t * 0.5, spread.t * 1.01 + 0.01]) {

@@ -127,7 +127,7 @@ impl Task {
             Label::Det | Label::Prob => label::labels(&corpus.rows, kind).labels,
             Label::Trans => {
                 let t = |source: &usize| learnt.get(*source).and_then(|pair| pair.relaxation).unwrap_or_default();
-                corpus.rows.iter().zip(&sources).map(|(row, source)| relaxed(row, t(source))).collect()
+                corpus.rows.iter().zip(&sources).map(|(row, source)| label::relaxed(row, t(source))).collect()
             }
         };
         let own = |row: &usize| sources.get(*row) == Some(&0);
@@ -197,13 +197,6 @@ impl Learnt {
         let same = (!rows.is_empty()).then(|| label::same(&rows, kind, &labelled));
         Self { relaxation: labelled.relaxation, same }
     }
-}
-
-/// y(t) = Pr[H(x) ≥ −t].
-fn relaxed(row: &PairRow, t: f64) -> f64 {
-    let keeps_up = |small: &f64| row.large.iter().filter(|large| small - **large >= -t).count();
-    let kept_up: usize = row.small.iter().map(keeps_up).sum();
-    kept_up as f64 / (row.small.len() * row.large.len()).max(1) as f64
 }
 
 /// Gaps moved into `[0, 1]`, 0.5 where both models are equal; each pair by its own largest, since pairs may be graded on

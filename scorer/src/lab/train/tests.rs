@@ -91,21 +91,6 @@ fn the_constant_to_beat_is_the_own_pairs() {
 }
 
 #[test]
-fn a_relaxed_label_is_that_of_the_search() {
-    let row = |small: &[f64], large: &[f64]| PairRow {
-        id: String::new(),
-        source: String::new(),
-        query: String::new(),
-        small: small.to_vec(),
-        large: large.to_vec(),
-    };
-    let rows = [row(&[0.1, 0.9], &[1.0, 0.3]), row(&[0.7], &[0.8, 0.9]), row(&[0.2, 0.2, 0.3], &[1.0])];
-    let found = label::labels(&rows, Label::Trans);
-    let relaxed: Vec<f64> = rows.iter().map(|row| relaxed(row, found.relaxation.unwrap())).collect();
-    assert_eq!(relaxed, found.labels);
-}
-
-#[test]
 fn rows_that_teach_nothing_are_an_error_before_any_work() {
     let fault = |corpus: &Corpus, kind| Task::new(corpus, kind).unwrap_err();
     assert!(matches!(fault(&corpus(20, |n| ((n % 2) as f64, 1.0)), Label::Det), TaskError::Few { .. }));
