@@ -111,6 +111,14 @@ fn bad_data_is_refused_with_file_and_line_and_nothing_is_written() {
     let nowhere = label("det", Path::new("/nowhere"), &[]);
     assert_eq!(nowhere.stderr, "error: cannot read /nowhere: No such file or directory (os error 2)\n");
     let (_folder, file) = data(GRADED);
+    let judged = run(&["judge", text(&file), "--out", text(&file), "--exact"], "");
+    assert_eq!((judged.code, std::fs::read_to_string(&file).unwrap().as_str()), (2, GRADED), "{}", judged.stderr);
+    for option in ["--out", "--report"] {
+        let over = label("trans", &file, &[option, text(&file)]);
+        assert_eq!(over.code, 2, "{}", over.stderr);
+        assert!(over.stderr.contains("would be written over: choose another place"), "{}", over.stderr);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), GRADED);
+    }
     let unwritable = label("det", &file, &["--out", "/nowhere/labels.jsonl"]);
     assert_eq!((unwritable.code, unwritable.stdout.as_str()), (1, ""));
     assert!(unwritable.stderr.contains("cannot write /nowhere/labels.jsonl"), "{}", unwritable.stderr);

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
@@ -83,6 +83,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
     let routers = args.routers.iter().map(|folder| Router::open(folder)).collect::<Result<Vec<_>, _>>()?;
+    let read: Vec<&Path> = args.data.data.iter().map(PathBuf::as_path).collect();
+    super::keep_apart(args.report.as_deref(), &read)?;
     let data = args.data.read()?;
     let runtime = args.runtime.load()?;
     let texts: Vec<&str> = data.rows.iter().map(|row| row.query.as_str()).collect();

@@ -173,6 +173,7 @@ fn own_rubric(file: &Path) -> Result<Rubric, Failure> {
 /// Grades, writes, and says what it came to.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
+    super::keep_apart(Some(&args.out), &[&args.responses])?;
     let (graded, judge) = match (&args.judge.judge_url, args.reference.check(), &args.reference.column) {
         (Some(url), ..) => {
             let config = args.judge.config(url, &args.ask)?;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde::Serialize;
@@ -88,6 +88,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.report.is_some() && args.kind != Label::Trans {
         return Err(Failure::Usage("--report shows the search for t*: it needs --kind trans".to_owned()));
     }
+    let read: Vec<&Path> = args.data.data.iter().map(PathBuf::as_path).collect();
+    super::keep_apart(args.out.as_deref(), &read)?;
+    super::keep_apart(args.report.as_deref(), &read)?;
+    super::keep_apart(args.report.as_deref(), &args.out.as_deref().into_iter().collect::<Vec<_>>())?;
     let data = args.data.read()?;
     let labelled = label::labels(&data.rows, args.kind);
     let report = Report::new(args.kind, &data, &labelled);

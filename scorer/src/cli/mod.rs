@@ -19,6 +19,7 @@ use std::{
     fmt::Write as _,
     io::{self, IsTerminal as _},
     panic,
+    path::Path,
     process::ExitCode,
 };
 
@@ -89,6 +90,19 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Refuses to write over a file that is read.
+fn keep_apart(output: Option<&Path>, inputs: &[&Path]) -> Result<(), Failure> {
+    let Some(output) = output else { return Ok(()) };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if inputs.iter().any(|input| real(input) == real(output)) {
+        let path = output.display();
+        return Err(Failure::Usage(format!(
+            "{path} is read and would be written over: choose another place for the output"
+        )));
+    }
+    Ok(())
 }
 
 fn is_broken_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {

@@ -131,11 +131,18 @@ pub fn settings_file(log: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes a file whole or not at all: beside its place first, then into it.
+/// Writes a file whole or not at all: beside its place first, then into it. A link is followed, and what is there and no file,
+/// such as `/dev/stdout`, is written into.
 ///
 /// # Errors
 /// Whatever the file system says; the file is as it was.
 pub fn write_whole(path: &Path, content: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut out = io::BufWriter::new(File::options().write(true).open(path)?);
+        content(&mut out)?;
+        return out.flush();
+    }
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
@@ -143,7 +150,7 @@ pub fn write_whole(path: &Path, content: impl FnOnce(&mut io::BufWriter<File>) -
         let mut out = io::BufWriter::new(File::create(&part)?);
         content(&mut out)?;
         out.into_inner()?.sync_data()?;
-        fs::rename(&part, path)
+        fs::rename(&part, &path)
     };
     write().inspect_err(|_| _ = fs::remove_file(&part))
 }
@@ -195,6 +202,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, |out| out.write_all(b"after")).unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"after");
+        write_whole(Path::new("/dev/null"), |out| out.write_all(b"gone")).unwrap();
+        assert!(!Path::new("/dev/null").is_file());
+    }
 
     /// Opens a log and gives its lines.
     fn open(path: &Path, settings: &Value) -> Result<(Log, Vec<u64>), String> {
