@@ -272,6 +272,44 @@ async fn an_endpoint_that_is_of_no_use_ends_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_to_the_other_model_is_kept_when_one_is_of_no_use() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let large = Endpoint::start(move |_, number| {
+        let gate = Arc::clone(&held);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Act::Say(format!("large {number}"))
+        }
+    })
+    .await;
+    // The small one says no when the large one's requests are under way; the large one answers only after that.
+    let refused = Arc::clone(&gate);
+    let (asked, go) = tokio::sync::watch::channel(false);
+    let closed = Endpoint::start(move |_, _| {
+        let (mut go, gate) = (go.clone(), Arc::clone(&refused));
+        async move {
+            go.wait_for(|go| *go).await.unwrap();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                gate.add_permits(100);
+            });
+            Act::Status(401, "", json!({}))
+        }
+    })
+    .await;
+    let place = Place::new(10);
+    let child = program(&place.args(&closed.url, &large.url, &["--samples", "1", "--concurrency", "3"]), &[]);
+    large.until_asked(3).await;
+    asked.send(true).unwrap();
+    let outcome = Outcome::of(child.wait_with_output().await.unwrap());
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("the small model: ") && outcome.stderr.contains("401"), "{}", outcome.stderr);
+    assert_eq!((large.asked().len(), place.recorded().len()), (3, 3), "no more are asked for, and none is lost");
+    assert!(closed.asked().len() <= 3, "{}", closed.asked().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_wait_that_the_server_asks_for_is_kept() {
     let (small, large) = (
         Endpoint::start(|_, number| async move {

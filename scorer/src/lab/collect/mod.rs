@@ -182,7 +182,8 @@ impl<'a> Collection<'a> {
         let large = ask(Tier::Large, missing.large).buffer_unordered(atonce);
         let mut outcomes = pin!(stream::select(small, large));
         let mut ticks = tokio::time::interval(TICK);
-        let stopped = loop {
+        let mut stopped = None;
+        loop {
             let part = |tier| {
                 let side: &Side<'_> = sides.get(tier);
                 Progress::of(clients.get(tier), side.tally.responses(), &side.losses)
@@ -191,7 +192,7 @@ impl<'a> Collection<'a> {
             let (tier, query, sample, completion) = tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => outcome,
-                    None => break None,
+                    None => break,
                 },
                 _ = ticks.tick() => continue,
             };
@@ -205,11 +206,14 @@ impl<'a> Collection<'a> {
                 }
                 Err(error) => {
                     if let Some(why) = side.losses.lost(error, clients.get(tier).url(), side.tally.responses()) {
-                        break Some(End::Stopped { why: format!("the {} model: {why}", tier.name()) });
+                        // What is under way, to the other model above all, is paid for: it comes to its end.
+                        stop.stop();
+                        stopped
+                            .get_or_insert_with(|| End::Stopped { why: format!("the {} model: {why}", tier.name()) });
                     }
                 }
             }
-        };
+        }
         log.sync()?;
         let report = |tier| {
             let Side { tally, losses, .. } = sides.get(tier);

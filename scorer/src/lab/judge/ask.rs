@@ -220,13 +220,14 @@ impl<'a> Asking<'a> {
         });
         let mut asked = pin!(asked.buffer_unordered(config.concurrency.get()));
         let (mut losses, mut ticks) = (Losses::default(), tokio::time::interval(TICK));
-        let stopped = loop {
+        let mut stopped = None;
+        loop {
             let recorded = ratings.known.len() as u64;
             progress(Progress::of(client, recorded, &losses));
             let rated = tokio::select! {
                 rated = asked.next() => match rated {
                     Some(rated) => rated,
-                    None => break None,
+                    None => break,
                 },
                 _ = ticks.tick() => continue,
             };
@@ -243,10 +244,12 @@ impl<'a> Asking<'a> {
                     losses.unusable(why, client.url(), recorded)
                 }
             };
-            if why.is_some() {
-                break why;
+            if let Some(why) = why {
+                // What is under way is paid for: it comes to its end.
+                stop.stop();
+                stopped.get_or_insert(why);
             }
-        };
+        }
         log.sync()?;
         let missing = expected.saturating_sub(ratings.known.len() as u64);
         let end = match stopped {

@@ -87,16 +87,23 @@ impl Losses {
             *self.reasons.entry(text.clone()).or_default() += 1;
             return Some(format!("{url} {text}, and so for {DOWN_AFTER} responses in a row"));
         }
-        self.unusable(text, url, recorded)
+        self.note(text, url, recorded)
     }
 
     /// Notes an answer that is of no use, and says why the run should stop, if it should.
     pub(crate) fn unusable(&mut self, why: String, url: &Uri, recorded: u64) -> Option<String> {
+        // The endpoint is there: it did answer.
+        self.given_up = 0;
+        self.note(why, url, recorded)
+    }
+
+    fn note(&mut self, why: String, url: &Uri, recorded: u64) -> Option<String> {
         *self.reasons.entry(why.clone()).or_default() += 1;
-        // A query that is refused is that query's fault; when all are, the request is wrong.
-        let hopeless = recorded == 0 && self.total() == USELESS_AFTER && self.given_up == 0;
-        hopeless
-            .then(|| format!("{url} gave no usable answer to the first {USELESS_AFTER} requests; the last one: {why}"))
+        // A query that is refused is that query's fault; when all are, the request is wrong. Where the last one was given up,
+        // the endpoint may be going down, which is told otherwise.
+        let total = self.total();
+        let hopeless = recorded == 0 && total >= USELESS_AFTER && self.given_up == 0;
+        hopeless.then(|| format!("{url} gave no usable answer to the first {total} requests; the last one: {why}"))
     }
 
     /// How many there are.
@@ -107,5 +114,41 @@ impl Losses {
     /// Why, and how many each.
     pub(crate) fn reasons(&self) -> &BTreeMap<String, u64> {
         &self.reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::openai::fault::{Refusal, Unavailable};
+
+    /// Notes losses one after the other (`r`efused, `u`nusable, `g`iven up), and tells after how many the run stops, and why.
+    fn stops(losses: impl IntoIterator<Item = char>, recorded: u64) -> Option<(usize, String)> {
+        let (mut account, url) = (Losses::default(), Uri::from_static("http://j/v1"));
+        losses.into_iter().zip(1..).find_map(|(loss, count)| {
+            let why = match loss {
+                'r' => account.lost(Refusal::Filtered.into(), &url, recorded),
+                'u' => account.unusable("no rating".to_owned(), &url, recorded),
+                _ => account.lost(CallError::GaveUp { why: Unavailable::Broken, requests: 7 }, &url, recorded),
+            };
+            why.map(|why| (count, why))
+        })
+    }
+
+    #[test]
+    fn an_endpoint_whose_every_answer_is_useless_ends_the_run() {
+        let after = |text: &str, recorded| stops(text.chars().cycle().take(200), recorded).map(|(count, _)| count);
+        assert_eq!((after("u", 0), after("r", 0), after("ur", 0)), (Some(20), Some(20), Some(20)));
+        let one_given_up = stops("g".chars().chain("u".repeat(100).chars()), 0).unwrap();
+        assert_eq!(one_given_up.0, 20, "a request that was given up once is forgotten when the endpoint answers");
+        let at_the_limit = stops("u".repeat(19).chars().chain("gu".chars()), 0).unwrap();
+        insta::assert_snapshot!(at_the_limit.1, @"http://j/v1 gave no usable answer to the first 21 requests; the last one: no rating");
+        assert_eq!(after("u", 1), None, "an answer was of use");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_down_ends_the_run_and_one_that_answers_in_between_does_not() {
+        let after = |text: &str| stops(text.chars().cycle().take(200), 1).map(|(count, _)| count);
+        assert_eq!((after("g"), after("ggggu"), after("ggggr")), (Some(5), None, None));
     }
 }

@@ -28,7 +28,7 @@ pub struct Pace {
 
 /// Ends waits. Clones end together.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(watch::Sender<bool>);
 
 /// What makes a [`Stop`] happen.
 #[derive(Debug)]
@@ -68,8 +68,8 @@ impl Pace {
 impl Stopper {
     /// A pair that belongs together.
     pub fn new() -> (Self, Stop) {
-        let (sender, receiver) = watch::channel(false);
-        (Self(sender), Stop(receiver))
+        let sender = watch::Sender::new(false);
+        (Self(sender.clone()), Stop(sender))
     }
 
     /// Ends all waits, now and later.
@@ -84,11 +84,15 @@ impl Stop {
         *self.0.borrow()
     }
 
-    /// Waits for it; for ever, where nothing is left that could make it happen.
+    /// Makes it happen, from inside what it stops.
+    pub(in crate::lab) fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits for it.
     pub async fn stopped(&self) {
-        if self.0.clone().wait_for(|stopped| *stopped).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        // It holds a sender itself, so there is always one that could make it happen.
+        let _ = self.0.subscribe().wait_for(|stopped| *stopped).await;
     }
 
     /// Waits for something else, unless this happens before.
