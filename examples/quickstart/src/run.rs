@@ -140,7 +140,7 @@ async fn send_all(envoy: &Envoy, arguments: &Arguments) -> Result<Vec<Outcome>, 
 fn next_steps(envoy: &Envoy, arguments: &Arguments) -> String {
     if !arguments.keep {
         return "Next:\n  \
-            cargo run -p quickstart -- --small-share 0.8    turn the dial and see the share move\n  \
+            cargo run -p quickstart -- --small-share 0.1    turn the dial and see the share move\n  \
             cargo run -p quickstart -- --keep               leave it running, to send prompts of your own\n  \
             envoy/envoy.yaml, envoy/routes.yaml             the configuration that just ran\n  \
             README.md                                       how to put it before your own models"
