@@ -144,24 +144,32 @@ impl Gathered {
         }
     }
 
-    /// The grades, where all of these models have so many.
+    /// The first so many grades of each of these models, where all have them.
     fn complete(self, id: String, samples: &BTreeMap<String, usize>) -> Option<GradedRow> {
         let mut quality = BTreeMap::new();
         for (model, samples) in samples {
-            let grades: Option<Vec<f64>> = self.grades.get(model)?.values().copied().collect();
+            let grades: Option<Vec<f64>> = self.grades.get(model)?.values().copied().take(*samples).collect();
             quality.insert(model.clone(), grades.filter(|grades| grades.len() == *samples)?);
         }
         Some(GradedRow { id, source: self.source, query: self.query, quality })
     }
 }
 
+/// How many responses most queries have of each model, the larger number where two are as common: a run that was begun with
+/// more samples and ended with fewer has a few queries with more, which must not cost all the others.
+fn usual_samples(queries: &[(String, Gathered)]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::<String, BTreeMap<usize, usize>>::new();
+    for (model, grades) in queries.iter().flat_map(|(_, gathered)| &gathered.grades) {
+        *counts.entry(model.clone()).or_default().entry(grades.len()).or_default() += 1;
+    }
+    let usual =
+        |counts: BTreeMap<usize, usize>| counts.into_iter().max_by_key(|(samples, queries)| (*queries, *samples));
+    counts.into_iter().filter_map(|(model, counts)| Some((model, usual(counts)?.0))).collect()
+}
+
 impl Graded {
     fn complete(queries: Vec<(String, Gathered)>, tiers: BTreeMap<String, Tier>) -> Self {
-        let mut samples = BTreeMap::new();
-        for (model, grades) in queries.iter().flat_map(|(_, gathered)| &gathered.grades) {
-            let most = samples.entry(model.clone()).or_insert(0);
-            *most = grades.len().max(*most);
-        }
+        let samples = usual_samples(&queries);
         let all = queries.len();
         let rows = queries.into_iter().filter_map(|(id, gathered)| gathered.complete(id, &samples));
         let mut rows: Vec<GradedRow> = rows.collect();
@@ -267,6 +275,17 @@ mod tests {
         assert_eq!((graded.rows.len(), graded.rows[0].id.as_str(), graded.left_out), (1, "whole", 3));
         let apart = [lone, two("other", "l").to_vec()].concat();
         insta::assert_snapshot!(super::tests::graded(&apart).unwrap_err(), @"no query has as many graded responses of every model as others have: run collect or judge again, until none is missing");
+    }
+
+    #[test]
+    fn a_few_queries_with_more_samples_do_not_cost_the_others() {
+        let query = |id: &str, samples: u32| -> Vec<Value> {
+            let both = ["s", "l"].into_iter();
+            both.flat_map(|model| (0..samples).map(move |sample| line(id, model, Some(sample), "1"))).collect()
+        };
+        let graded = graded(&[query("full", 4), query("a", 2), query("b", 2), query("short", 1)].concat()).unwrap();
+        let kept: Vec<_> = graded.rows.iter().map(|row| (row.id.as_str(), row.quality["s"].len())).collect();
+        assert_eq!((kept, graded.left_out), (vec![("a", 2), ("b", 2), ("full", 2)], 1));
     }
 
     #[test]
