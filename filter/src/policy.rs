@@ -53,6 +53,19 @@ pub enum PolicyError {
     /// A dial is out of range, or there are two.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// A key that means nothing: most likely one that is misspelt.
+    #[error("{0}: unknown key; there are pair, mode, threshold, small_share and quality_drop")]
+    UnknownKey(String),
+    /// A pair behind one that takes every request.
+    #[error(
+        "pair: {later:?} gets no request, since {first:?} before it has no aliases and takes them all; set its models"
+    )]
+    Unreachable {
+        /// The pair without aliases.
+        first: String,
+        /// The next one.
+        later: String,
+    },
     /// Neither the route nor its pair has a dial.
     #[error("pair {0:?} and its route both lack a dial; set threshold, small_share or quality_drop on either")]
     NoDial(String),
@@ -71,12 +84,14 @@ pub struct RouteMetadata<'a> {
     pub small_share: Option<&'a [u8]>,
     /// A dial.
     pub quality_drop: Option<&'a [u8]>,
+    /// A key that is none of these.
+    pub unknown: Option<&'a [u8]>,
 }
 
 impl<'a> RouteMetadata<'a> {
     /// Reads the proxy's form of a map: the count, the two lengths of each entry, then each key and value with a zero
-    /// byte behind it; numbers are little-endian `u32`. Keys that are not ours are passed over, and so is whatever
-    /// follows a map that is cut short.
+    /// byte behind it; numbers are little-endian `u32`. Whatever follows a map that is cut short is passed
+    /// over.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Self {
         let mut metadata = Self::default();
@@ -99,7 +114,7 @@ impl<'a> RouteMetadata<'a> {
                 b"threshold" => metadata.threshold = Some(value),
                 b"small_share" => metadata.small_share = Some(value),
                 b"quality_drop" => metadata.quality_drop = Some(value),
-                _ => {}
+                _ => metadata.unknown = Some(key),
             }
         }
         metadata
@@ -128,6 +143,9 @@ impl<'a> RouteMetadata<'a> {
             Some(b"off" | [0]) => return Ok(Vec::new()),
             Some(other) => return Err(PolicyError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
         };
+        if let Some(key) = self.unknown {
+            return Err(PolicyError::UnknownKey(String::from_utf8_lossy(key).into_owned()));
+        }
         let own = Dial::from_parts(DialParts {
             threshold: number("threshold", self.threshold)?,
             small_share: number("small_share", self.small_share)?,
@@ -138,7 +156,14 @@ impl<'a> RouteMetadata<'a> {
             let dial = own.or(pair.dial).ok_or_else(|| PolicyError::NoDial(name.to_owned()))?;
             Ok(Policy { pair: Rc::clone(pair), dial, shadow })
         };
-        pair_names(names).map(policy).collect()
+        let policies = pair_names(names).map(policy).collect::<Result<Vec<Policy>, PolicyError>>()?;
+        let mut behind = policies.iter().skip_while(|policy| !policy.pair.models.is_empty());
+        match (behind.next(), behind.next()) {
+            (Some(first), Some(later)) => {
+                Err(PolicyError::Unreachable { first: first.pair.name.clone(), later: later.pair.name.clone() })
+            }
+            _ => Ok(policies),
+        }
     }
 }
 

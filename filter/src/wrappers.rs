@@ -7,19 +7,25 @@ use std::borrow::Cow;
 pub struct Wrapper {
     start: String,
     end: String,
+    /// The start is a tag's, whose name must end where the mark does.
+    is_tag: bool,
 }
 
 impl Wrapper {
     /// The marks of an XML-like tag: `<name>` or `<name attribute="…">`, up to `</name>`.
     #[must_use]
     pub fn tag(name: &str) -> Self {
-        Self { start: format!("<{name}"), end: format!("</{name}>") }
+        Self { start: format!("<{name}"), end: format!("</{name}>"), is_tag: true }
     }
 
     /// Any two marks; `None` when one is empty.
     #[must_use]
     pub fn marks(start: &str, end: &str) -> Option<Self> {
-        (!start.is_empty() && !end.is_empty()).then(|| Self { start: start.to_owned(), end: end.to_owned() })
+        (!start.is_empty() && !end.is_empty()).then(|| Self {
+            start: start.to_owned(),
+            end: end.to_owned(),
+            is_tag: false,
+        })
     }
 
     /// Cuts every wrapped stretch. A mark without its counterpart is left as it stands: then it is what the user wrote
@@ -49,8 +55,7 @@ impl Wrapper {
 
     /// A tag's name must end where the mark does: `<note` does not open `<notebook>`.
     fn opens(&self, after: &str) -> bool {
-        let is_tag = self.end.starts_with("</");
-        !is_tag || after.starts_with(|c: char| c == '>' || c.is_whitespace())
+        !self.is_tag || after.starts_with(|c: char| c == '>' || c.is_whitespace())
     }
 }
 
@@ -78,6 +83,8 @@ mod tests {
         }
         let marks = Wrapper::marks("[[", "]]").unwrap();
         assert_eq!(marks.cut("a [[b]] c [[d"), "a  c [[d");
+        let own = Wrapper::marks("<note from=", "</note>").unwrap();
+        assert_eq!(own.cut("a<note from=\"bot\">b</note>c"), "ac", "marks are taken as they stand, tags or not");
         assert_eq!(Wrapper::marks("", "x"), None);
     }
 

@@ -59,6 +59,8 @@ fn the_proxys_map_is_decoded() {
     let want =
         RouteMetadata { pair: Some(b"chat"), mode: Some(b"route"), threshold: Some(b"0.62"), ..Default::default() };
     assert_eq!(RouteMetadata::decode(MAP), want);
+    let misspelt = RouteMetadata::decode(b"\x01\0\0\0\x08\0\0\0\x03\0\0\0treshold\x000.5\0").unknown;
+    assert_eq!(misspelt, Some(&b"treshold"[..]));
 }
 
 #[test]
@@ -99,6 +101,10 @@ fn mistakes_are_named() {
             "threshold: 62 is not a fraction; use a number from 0 to 1",
         ),
         (
+            RouteMetadata { unknown: Some(b"treshold"), ..chat() },
+            "treshold: unknown key; there are pair, mode, threshold, small_share and quality_drop",
+        ),
+        (
             RouteMetadata { threshold: Some(b"0.5"), quality_drop: Some(b"0.1"), ..chat() },
             "threshold and quality_drop are both set; a dial is exactly one of threshold, small_share, quality_drop",
         ),
@@ -123,7 +129,8 @@ fn mistakes_are_named() {
 fn a_route_may_name_several_pairs() {
     let text = r#"{"scorer":{"cluster":"s"},"pairs":{
         "chat":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"},"dial":{"threshold":0.4},"models":["auto"]},
-        "code":{"small":{"cluster":"c","model":"o"},"large":{"cluster":"d","model":"p"},"models":["auto-code"]}}}"#;
+        "code":{"small":{"cluster":"c","model":"o"},"large":{"cluster":"d","model":"p"},"models":["auto-code"]},
+        "rest":{"small":{"cluster":"e","model":"q"},"large":{"cluster":"f","model":"r"},"dial":{"threshold":0.4}}}}"#;
     let config = Config::parse(text.as_bytes()).unwrap();
     let both = RouteMetadata { pair: Some(b"code, chat"), threshold: Some(b"0.7"), ..Default::default() };
     let RoutePolicy::Apply(policies) = both.resolve(&config) else { panic!("two pairs") };
@@ -136,9 +143,16 @@ fn a_route_may_name_several_pairs() {
             b"chat,code",
             r#"pair "code" and its route both lack a dial; set threshold, small_share or quality_drop on either"#,
         ),
+        (
+            b"chat,rest,code",
+            r#"pair: "code" gets no request, since "rest" before it has no aliases and takes them all; set its models"#,
+        ),
     ];
+    let last = RouteMetadata { pair: Some(b"chat,rest"), ..Default::default() };
+    assert!(matches!(last.resolve(&config), RoutePolicy::Apply(policies) if policies.len() == 2));
     for (names, message) in wrong {
-        let metadata = RouteMetadata { pair: Some(names), ..Default::default() };
+        let threshold = message.contains("aliases").then_some(&b"0.5"[..]);
+        let metadata = RouteMetadata { pair: Some(names), threshold, ..Default::default() };
         let RoutePolicy::Broken { pair, error } = metadata.resolve(&config) else { panic!("{message}") };
         assert_eq!((pair.unwrap().name.as_str(), error.to_string().as_str()), ("chat", message));
     }
