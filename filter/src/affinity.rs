@@ -30,6 +30,15 @@ impl Affinity {
             (Self::OnlyUp | Self::Off, _) => None,
         }
     }
+
+    /// What to remember of a conversation that now goes to `tier`: for one that may only go up, never less than before.
+    #[must_use]
+    pub fn keeps(self, remembered: Option<Tier>, tier: Tier) -> Tier {
+        match (self, remembered) {
+            (Self::OnlyUp, Some(Tier::Large)) => Tier::Large,
+            _ => tier,
+        }
+    }
 }
 
 /// The key of a conversation: a hash, since the store has no business with ids and texts.
@@ -37,31 +46,34 @@ impl Affinity {
 pub struct Key(u64);
 
 impl Key {
-    /// The key of a request's conversation, by the first of these that there is: the header's value, the id under which the
-    /// upstream keeps the conversation, the client's cache key, or the first user turn together with who asks or, where
-    /// that is not said, with the system prompt. `None` for a request that has none of them.
+    /// The key of a request's conversation, by the first of these that there is: the id under which the upstream keeps the
+    /// conversation, which no other upstream knows; the header's value; or what the user said first, together with the
+    /// client's cache key, or who asks, or the system prompt. `None` for a request that has none of them. Blank ids and
+    /// headers are none: strangers would share them.
     ///
-    /// Harness text counts for nothing here either: it changes from one request to the next. So do the system prompts of
-    /// some agents, whose requests say who asks.
+    /// A cache key is no conversation: applications give one to all prompts that begin alike. It stands alone only where
+    /// there is nothing that a user said. Harness text counts for nothing: it changes from one request to the next. So do
+    /// the system prompts of some agents, whose requests say who asks.
     #[must_use]
     pub fn of(pair: &str, query: &QueryPolicy, header: Option<&[u8]>, request: &Request<'_>) -> Option<Self> {
         let ids = &request.ids;
         let mut hasher = DefaultHasher::new();
         pair.hash(&mut hasher);
-        if let Some(value) = header {
-            (0_u8, value).hash(&mut hasher);
-        } else if let Some(id) = ids.stored {
+        if let Some(id) = ids.stored {
             return Some(Self::of_stored(pair, &id.decode()?));
-        } else if let Some(key) = ids.cache_key {
-            (2_u8, key.decode()).hash(&mut hasher);
-        } else {
-            let first = query.text(&request.users.first()?.texts).ok()?;
-            match ids.user {
-                Some(user) => (3_u8, user.decode()).hash(&mut hasher),
-                None => (4_u8, query.text(&request.system).ok()?).hash(&mut hasher),
-            }
-            first.hash(&mut hasher);
         }
+        if let Some(value) = header.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()) {
+            (0_u8, value).hash(&mut hasher);
+            return Some(Self(hasher.finish()));
+        }
+        let first = request.users.iter().filter_map(|turn| query.text(&turn.texts).ok()).find(|text| !text.is_empty());
+        match (ids.cache_key, &first, ids.user) {
+            (Some(key), ..) => (2_u8, key.decode()).hash(&mut hasher),
+            (None, None, _) => return None,
+            (None, Some(_), Some(user)) => (3_u8, user.decode()).hash(&mut hasher),
+            (None, Some(_), None) => (4_u8, query.text(&request.system).ok()?).hash(&mut hasher),
+        }
+        first.hash(&mut hasher);
         Some(Self(hasher.finish()))
     }
 
@@ -135,9 +147,11 @@ impl Set {
         (now.saturating_sub(entry.seen) <= ttl).then_some(entry.tier)
     }
 
-    /// Notes where a conversation went; false when there is nothing new to store. The time is brought up to date only once
+    /// Notes where a conversation went; false when there is nothing new to store. `affinity` says whether an earlier note
+    /// outweighs this one. The time is brought up to date only once
     /// a quarter of `ttl` is over, so that a busy conversation does not write at every turn.
-    pub fn remember(&mut self, key: Key, tier: Tier, now: u32, ttl: u32) -> bool {
+    pub fn remember(&mut self, affinity: Affinity, key: Key, tier: Tier, now: u32, ttl: u32) -> bool {
+        let tier = affinity.keeps(self.recall(key, now, ttl), tier);
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.key == key.0) {
             let fresh = entry.tier == tier && now.saturating_sub(entry.seen) < ttl / 4;
             (entry.tier, entry.seen) = if fresh { (entry.tier, entry.seen) } else { (tier, now) };
@@ -205,12 +219,61 @@ mod tests {
     #[test]
     fn ids_go_before_contents() {
         let with = |ids: &str, text: &str| format!(r#"{{"input":"{text}"{ids}}}"#);
-        for ids in [r#","prompt_cache_key":"k""#, r#","previous_response_id":"r""#, r#","conversation":{"id":"c"}"#] {
+        for ids in [r#","previous_response_id":"r""#, r#","conversation":{"id":"c"}"#] {
             assert_eq!(key(None, &with(ids, "a")), key(None, &with(ids, "b")), "{ids}");
+            // The response is known to one upstream only, whatever the session.
+            assert_eq!(key(Some("h"), &with(ids, "a")), key(None, &with(ids, "a")), "{ids}");
         }
         assert_eq!(key(Some("h"), &with("", "a")), key(Some("h"), &with(r#","prompt_cache_key":"k""#, "b")));
         assert_eq!(key(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), None);
         assert_eq!(key(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
+    }
+
+    #[test]
+    fn a_cache_key_is_shared_by_conversations() {
+        let with = |input: &str| format!(r#"{{"input":{input},"prompt_cache_key":"the application's"}}"#);
+        assert_ne!(key(None, &with(r#""a""#)), key(None, &with(r#""b""#)));
+        let result = with(r#"[{"type":"function_call_output","output":"x"}]"#);
+        assert!(key(None, &result).is_some(), "better than nothing");
+        assert_ne!(key(None, &result), key(None, &with(r#""x""#)));
+    }
+
+    #[test]
+    fn what_is_blank_is_shared_by_strangers() {
+        let body = |text: &str, ids: &str| format!(r#"{{"instructions":"s","input":"{text}"{ids}}}"#);
+        let plain = key(None, &body("hi", ""));
+        assert_eq!(key(Some(""), &body("hi", "")), plain);
+        assert_eq!(key(Some("  "), &body("hi", "")), plain);
+        for ids in
+            [r#","user":"""#, r#","prompt_cache_key":" ""#, r#","previous_response_id":"""#, r#","conversation":"""#]
+        {
+            assert_eq!(key(None, &body("hi", ids)), plain, "{ids}");
+        }
+        // The first thing that the user says, not the first turn: that may hold an image, or a harness's words alone.
+        let image = r#"{"role":"user","content":[{"type":"input_image","image_url":"u"}]}"#;
+        let note = r#"{"role":"user","content":"<system-reminder>now</system-reminder>"}"#;
+        for first in [image, note] {
+            let asks = |text: &str| {
+                format!(r#"{{"instructions":"s","input":[{first},{{"role":"user","content":"{text}"}}]}}"#)
+            };
+            assert_eq!(key(None, &asks("hi")), plain, "{first}");
+            assert_ne!(key(None, &asks("ho")), plain, "{first}");
+        }
+        assert_eq!(key(None, &format!(r#"{{"input":[{image}]}}"#)), None);
+    }
+
+    #[test]
+    fn only_up_never_forgets_large() {
+        use Tier::{Large, Small};
+        for (affinity, after) in [(Affinity::OnlyUp, Large), (Affinity::Sticky, Small), (Affinity::Off, Small)] {
+            let mut set = Set::default();
+            set.remember(affinity, Key(7), Large, 1000, HOUR);
+            set.remember(affinity, Key(7), Small, 1001, HOUR);
+            assert_eq!(set.recall(Key(7), 1002, HOUR), Some(after), "{affinity:?}");
+            // What has expired weighs nothing.
+            set.remember(affinity, Key(7), Small, 1002 + HOUR, HOUR);
+            assert_eq!(set.recall(Key(7), 1002 + HOUR, HOUR), Some(Small), "{affinity:?}");
+        }
     }
 
     #[test]
@@ -235,13 +298,16 @@ mod tests {
     #[test]
     fn a_set_remembers_until_the_time_is_over() {
         let mut set = Set::default();
-        assert!(set.remember(Key(7), Tier::Small, 1000, HOUR));
+        assert!(set.remember(Affinity::Off, Key(7), Tier::Small, 1000, HOUR));
         assert_eq!(set.recall(Key(7), 1000 + HOUR, HOUR), Some(Tier::Small));
         assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), None);
         assert_eq!(set.recall(Key(8), 1000, HOUR), None);
-        assert!(!set.remember(Key(7), Tier::Small, 1000 + HOUR / 8, HOUR), "nothing new");
-        assert!(set.remember(Key(7), Tier::Small, 1000 + HOUR / 2, HOUR), "the time is brought up to date");
-        assert!(set.remember(Key(7), Tier::Large, 1001 + HOUR / 2, HOUR), "a change is stored at once");
+        assert!(!set.remember(Affinity::Off, Key(7), Tier::Small, 1000 + HOUR / 8, HOUR), "nothing new");
+        assert!(
+            set.remember(Affinity::Off, Key(7), Tier::Small, 1000 + HOUR / 2, HOUR),
+            "the time is brought up to date"
+        );
+        assert!(set.remember(Affinity::Off, Key(7), Tier::Large, 1001 + HOUR / 2, HOUR), "a change is stored at once");
         assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), Some(Tier::Large));
     }
 
@@ -249,7 +315,7 @@ mod tests {
     fn a_full_set_forgets_the_one_seen_longest_ago() {
         let mut set = Set::default();
         for i in 0..100 {
-            set.remember(Key(i), Tier::Small, i as u32, HOUR);
+            set.remember(Affinity::Off, Key(i), Tier::Small, i as u32, HOUR);
         }
         assert_eq!(set.encode().len(), WAYS * ENTRY);
         assert_eq!(set.recall(Key(91), 100, HOUR), None);
@@ -263,7 +329,7 @@ mod tests {
         fn a_set_comes_back_as_it_was_stored(keys in prop::collection::vec((any::<u64>(), any::<u32>(), any::<bool>()), 0..20)) {
             let mut set = Set::default();
             for (key, now, large) in keys {
-                set.remember(Key(key), if large { Tier::Large } else { Tier::Small }, now, HOUR);
+                set.remember(Affinity::Off, Key(key), if large { Tier::Large } else { Tier::Small }, now, HOUR);
             }
             prop_assert_eq!(Set::decode(&set.encode()), set);
         }
@@ -271,7 +337,7 @@ mod tests {
         #[test]
         fn any_bytes_are_taken_calmly(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), sets in any::<u32>()) {
             let mut set = Set::decode(&bytes);
-            set.remember(Key(key), Tier::Small, 0, HOUR);
+            set.remember(Affinity::Off, Key(key), Tier::Small, 0, HOUR);
             prop_assert!(set.encode().len() <= WAYS * ENTRY);
             prop_assert!(sets == 0 || Key(key).set(sets) < sets);
         }

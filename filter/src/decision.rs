@@ -93,7 +93,8 @@ reasons! {
     ToolLoop = "tool_loop",
     /// Scored, and then sent to the other tier at random.
     Explore = "explore",
-    /// The scored turns hold images, recordings or files, which the router can't read.
+    /// The scored turns hold images, recordings or files, which the router can't read; or earlier turns do, and the
+    /// small model is not known to read them.
     NonText = "non_text",
     /// The body is over `max_body_bytes`.
     BodyTooLarge = "body_too_large",
@@ -201,7 +202,7 @@ pub fn before_score(
     }
     let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
     // In shadow mode every request goes to large, and so no conversation can be torn apart.
-    let continuation = !policy.shadow && request.is_continuation();
+    let continuation = !policy.shadow && (request.is_bound() || pair.query.in_tool_loop(request)?);
     let query = pair.query.query(request)?;
     if query.text.is_empty() && !continuation {
         return decided(Tier::Large, Reason::NoText);
@@ -217,26 +218,38 @@ pub fn before_score(
         (true, _) => {}
         (false, _) => return decided(Tier::Large, Reason::Capability),
     }
-    if continuation || (pair.affinity != Affinity::Off && !policy.shadow) {
-        let remembered = recall();
-        if continuation {
-            return remembered
-                .map_or_else(|| decided(Tier::Large, Reason::ToolLoop), |tier| decided(tier, Reason::Affinity));
-        }
-        if let Some(tier) = pair.affinity.binds(remembered) {
-            return decided(tier, Reason::Affinity);
-        }
+    if continuation {
+        return recall().map_or_else(|| decided(Tier::Large, Reason::ToolLoop), |tier| decided(tier, Reason::Affinity));
     }
-    if query.has_media && pair.query.non_text == NonText::Large {
+    // A small model of which nobody says what it can do is not shown earlier images either.
+    let unreadable = query.has_media || (request.media > 0 && pair.small.capabilities.is_none());
+    if unreadable && pair.query.non_text == NonText::Large {
         return decided(Tier::Large, Reason::NonText);
+    }
+    if pair.affinity != Affinity::Off
+        && !policy.shadow
+        && let Some(tier) = pair.affinity.binds(recall())
+    {
+        return decided(tier, Reason::Affinity);
     }
     Ok(Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) })
 }
 
-/// Whether it is worth remembering where this request goes.
+/// Whether it may be worth remembering where this request goes; [`is_kept`] tells once it is decided.
 #[must_use]
 pub fn is_to_be_remembered(policy: &Policy, request: &Request<'_>) -> bool {
     !policy.shadow && (policy.pair.affinity != Affinity::Off || request.may_be_continued())
+}
+
+/// Whether a decision is to be remembered. What a tool loop may follow on is, in any case. For the user's turns to come only
+/// those count that say where the conversation belongs: not what a client forced, an experiment, or a scorer's bad minute.
+#[must_use]
+pub fn is_kept(reason: Reason, may_be_continued: bool) -> bool {
+    let belongs = matches!(
+        reason,
+        Reason::Score | Reason::Context | Reason::Capability | Reason::Affinity | Reason::ToolLoop | Reason::NonText
+    );
+    may_be_continued || belongs
 }
 
 /// The decision once the scorer has answered, or could not. The request's id decides whether it explores.

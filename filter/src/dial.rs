@@ -82,33 +82,39 @@ impl Dial {
     }
 }
 
-/// How far a client may turn each dial: floor and ceiling, both in `[0, 1]`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Floor and ceiling of a dial, both in `[0, 1]`.
+pub type DialRange = (f64, f64);
+
+/// How far a client may turn each dial. Without any range there are no limits; with one for some dial, the others are out of
+/// reach, since each of them can say what this one must not.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct DialLimits {
     /// For [`Dial::Threshold`].
-    pub threshold: (f64, f64),
+    pub threshold: Option<DialRange>,
     /// For [`Dial::SmallShare`].
-    pub small_share: (f64, f64),
+    pub small_share: Option<DialRange>,
     /// For [`Dial::QualityDrop`].
-    pub quality_drop: (f64, f64),
-}
-
-impl Default for DialLimits {
-    /// No limits.
-    fn default() -> Self {
-        Self { threshold: (0.0, 1.0), small_share: (0.0, 1.0), quality_drop: (0.0, 1.0) }
-    }
+    pub quality_drop: Option<DialRange>,
 }
 
 impl DialLimits {
-    /// The dial, brought within its limits.
+    /// Whether there are none.
     #[must_use]
-    pub fn clamp(&self, dial: Dial) -> Dial {
-        let within = |value: f64, (floor, ceiling): (f64, f64)| value.max(floor).min(ceiling);
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The dial, brought within its range; `None` where only other dials may be turned.
+    #[must_use]
+    pub fn apply(&self, dial: Dial) -> Option<Dial> {
+        if self.is_free() {
+            return Some(dial);
+        }
+        let within = |value: f64, (floor, ceiling): DialRange| value.max(floor).min(ceiling);
         match dial {
-            Dial::Threshold(value) => Dial::Threshold(within(value, self.threshold)),
-            Dial::SmallShare(value) => Dial::SmallShare(within(value, self.small_share)),
-            Dial::QualityDrop(value) => Dial::QualityDrop(within(value, self.quality_drop)),
+            Dial::Threshold(value) => self.threshold.map(|range| Dial::Threshold(within(value, range))),
+            Dial::SmallShare(value) => self.small_share.map(|range| Dial::SmallShare(within(value, range))),
+            Dial::QualityDrop(value) => self.quality_drop.map(|range| Dial::QualityDrop(within(value, range))),
         }
     }
 }
@@ -163,16 +169,17 @@ mod tests {
 
     #[test]
     fn limits_hold_the_dial_they_are_for() {
-        let limits = DialLimits { threshold: (0.4, 0.9), small_share: (0.0, 0.5), ..DialLimits::default() };
+        let limits = DialLimits { threshold: Some((0.4, 0.9)), small_share: Some((0.0, 0.5)), ..DialLimits::default() };
         let table = [
-            (Dial::Threshold(0.1), Dial::Threshold(0.4)),
-            (Dial::Threshold(0.6), Dial::Threshold(0.6)),
-            (Dial::Threshold(1.0), Dial::Threshold(0.9)),
-            (Dial::SmallShare(0.9), Dial::SmallShare(0.5)),
-            (Dial::QualityDrop(1.0), Dial::QualityDrop(1.0)),
+            (Dial::Threshold(0.1), Some(Dial::Threshold(0.4))),
+            (Dial::Threshold(0.6), Some(Dial::Threshold(0.6))),
+            (Dial::Threshold(1.0), Some(Dial::Threshold(0.9))),
+            (Dial::SmallShare(0.9), Some(Dial::SmallShare(0.5))),
+            (Dial::QualityDrop(1.0), None),
         ];
         for (asked, got) in table {
-            assert_eq!(limits.clamp(asked), got);
+            assert_eq!(limits.apply(asked), got);
+            assert_eq!(DialLimits::default().apply(asked), Some(asked));
         }
     }
 

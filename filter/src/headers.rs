@@ -1,7 +1,7 @@
 //! The HTTP headers that the filter reads, sets and strips.
 
 use crate::api::Api;
-use crate::decision::Tier;
+use crate::decision::{Reason, Tier};
 use crate::dial::{Dial, DialParts};
 use crate::policy::Policy;
 
@@ -36,9 +36,12 @@ pub enum OverrideNote {
     Taken,
     /// The dial was brought within the pair's limits.
     Clamped,
+    /// They would have been honoured, but something else decided: the prompt's length, its conversation, a scorer that did
+    /// not answer.
+    Unused,
     /// A value makes no sense, or there are two dials; what makes no sense is ignored.
     BadValue,
-    /// The pair does not let requests override, or the route is in shadow mode.
+    /// The pair does not let requests override, or not by this header, or the route is in shadow mode.
     NotAllowed,
 }
 
@@ -49,8 +52,19 @@ impl OverrideNote {
         match self {
             Self::Taken => "taken",
             Self::Clamped => "clamped",
+            Self::Unused => "unused",
             Self::BadValue => "bad_value",
             Self::NotAllowed => "not_allowed",
+        }
+    }
+
+    /// What there is to tell once the request is decided.
+    #[must_use]
+    pub fn after(self, decided: Reason) -> Self {
+        let by_wish = matches!(decided, Reason::Forced | Reason::Score | Reason::Explore);
+        match self {
+            Self::Taken | Self::Clamped if !by_wish => Self::Unused,
+            _ => self,
         }
     }
 }
@@ -75,13 +89,20 @@ impl Wishes {
         if !policy.pair.allow_override || policy.shadow {
             return (Overrides::default(), Some(OverrideNote::NotAllowed));
         }
-        let dial = self.overrides.dial.map(|dial| policy.pair.override_limits.clamp(dial));
+        let (asked, limits) = (self.overrides, &policy.pair.override_limits);
+        let granted = Overrides {
+            tier: asked.tier.filter(|_| limits.is_free()),
+            dial: asked.dial.and_then(|dial| limits.apply(dial)),
+        };
         let note = match () {
             () if self.bad => OverrideNote::BadValue,
-            () if dial != self.overrides.dial => OverrideNote::Clamped,
+            () if granted.tier != asked.tier || granted.dial.is_some() != asked.dial.is_some() => {
+                OverrideNote::NotAllowed
+            }
+            () if granted.dial != asked.dial => OverrideNote::Clamped,
             () => OverrideNote::Taken,
         };
-        (Overrides { dial, ..self.overrides }, Some(note))
+        (granted, Some(note))
     }
 }
 
@@ -110,12 +131,12 @@ impl RequestHead {
     pub fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut head = Self::default();
         let (mut method, mut path): (&[u8], &[u8]) = (b"", b"");
-        let (mut dial, mut json) = (DialParts::default(), true);
+        let (mut dial, mut kind): (_, &[u8]) = (DialParts::default(), b"");
         for (name, value) in headers {
             match name {
                 ":method" => method = value,
                 ":path" => path = value,
-                "content-type" => json = is_json(value),
+                "content-type" => kind = value,
                 "content-length" => head.content_length = number(value),
                 "content-encoding" => head.encoded |= !(value.is_empty() || value.eq_ignore_ascii_case(b"identity")),
                 CLUSTER => head.cluster = value.to_vec(),
@@ -132,7 +153,7 @@ impl RequestHead {
                 _ => {}
             }
         }
-        head.api = if json { Api::recognise(method, path) } else { None };
+        head.api = Api::recognise(method, path).filter(|api| may_be_json(*api, kind));
         head.path = std::str::from_utf8(path).unwrap_or_default().to_owned();
         match Dial::from_parts(dial) {
             Ok(dial) => head.wishes.overrides.dial = dial,
@@ -156,12 +177,13 @@ impl Wishes {
     }
 }
 
-/// Whether a body of this type may be JSON. `application/json`, with parameters or without; the `+json` types; and no type
-/// at all, which HTTP leaves to the reader.
-fn is_json(content_type: &[u8]) -> bool {
+/// Whether a body of this type may be JSON. `application/json`, with parameters or without; the `+json` types; no type at
+/// all, which HTTP leaves to the reader; and plain bytes where a vendor's own SDK calls its JSON so.
+fn may_be_json(api: Api, content_type: &[u8]) -> bool {
     let kind = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let kind = kind.to_ascii_lowercase();
-    kind.is_empty() || kind.ends_with(b"/json") || kind.ends_with(b"+json")
+    let is_bytes = api == Api::BedrockInvoke && kind == b"application/octet-stream";
+    kind.is_empty() || kind.ends_with(b"/json") || kind.ends_with(b"+json") || is_bytes
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {

@@ -85,6 +85,23 @@ impl QueryPolicy {
         Ok(Query { text: taken.join("\n"), has_media })
     }
 
+    /// Whether a tool loop is under way: the user has said nothing since a tool gave its result. Notes of a harness, and
+    /// words put into the model's mouth for it to go on from, do not end a loop.
+    ///
+    /// # Errors
+    /// The text that might end it is not UTF-8.
+    pub fn in_tool_loop(&self, request: &Request<'_>) -> Result<bool, Unparsable> {
+        let Some(later) = request.users_at_result.and_then(|users| request.users.get(users..)) else {
+            return Ok(false);
+        };
+        for turn in later {
+            if turn.media > 0 || !self.text(&turn.texts)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The text of some pieces, harness text cut and blank pieces left out.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ model that the query's score leads to. Prints a line for each case, and ends wit
 """
 
 import base64
+import json
 import sys
 
 import anthropic
@@ -168,6 +169,15 @@ class Bedrock:
         answer = self.client.converse(modelId=model, messages=messages, **more)
         return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
+    def stream(self, model, messages, **more):
+        return list(self.client.converse_stream(modelId=model, messages=messages, **more)["stream"])
+
+    def invoke(self, model, messages, **more):
+        """Nova's own shape. The client is told nothing of its body, and sends it as plain bytes."""
+        body = json.dumps({"schemaVersion": "messages-v1", "messages": messages, **more})
+        answer = self.client.invoke_model(modelId=model, body=body, contentType="application/octet-stream")
+        return json.loads(answer["body"].read())
+
     def cases(self, model, query):
         user = {"role": "user", "content": [{"text": query}]}
         image = {"image": {"format": "png", "source": {"bytes": base64.b64decode(PIXEL)}}}
@@ -175,15 +185,20 @@ class Bedrock:
         yield "plain", lambda: self.ask(model, [user])
         yield "multi-turn", lambda: self.ask(model, turns, system=[{"text": "Be brief."}], inferenceConfig={"maxTokens": 100})
         yield "image", lambda: self.ask(model, [{"role": "user", "content": [image, {"text": query}]}])
-        yield "tools", lambda: self.tool_loop(model, user)
+        yield "stream", lambda: self.stream(model, [user])
+        yield "invoke", lambda: self.invoke(model, [user])
+        yield "tools", lambda: self.tool_loop(model, user, self.ask)
+        yield "tools, stream", lambda: self.tool_loop(model, user, self.stream)
+        yield "tools, invoke", lambda: self.tool_loop(model, user, self.invoke)
 
-    def tool_loop(self, model, user):
+    def tool_loop(self, model, user, ask):
         tools = {"tools": [{"toolSpec": {**TOOL, "inputSchema": {"json": SCHEMA}}}]}
-        first = self.ask(model, [user], toolConfig=tools)
+        first = ask(model, [user], toolConfig=tools)
+        call = {"toolUse": {"toolUseId": "t1", "name": "get_weather", "input": {"city": "Oslo"}}}
         result = {"toolResult": {"toolUseId": "t1", "content": [{"text": "snow"}]}}
-        messages = [user, first["output"]["message"], {"role": "user", "content": [result]}]
+        messages = [user, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
         assert "get_weather" in str(first)
-        return first, self.ask(model, messages, toolConfig=tools)
+        return first, ask(model, messages, toolConfig=tools)
 
 
 def main():

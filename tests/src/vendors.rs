@@ -25,7 +25,9 @@ fn answer(request: &Recorded) -> Response<Body> {
         "completions" => either(stream, completion(&said), || completion_events(&said)),
         "responses" => either(stream, response(&said, "completed"), || response_events(&said)),
         "messages" => either(stream, message(&said), || message_events(&said)),
-        "converse" => reply(200, converse(&said).to_string()),
+        // Nova's own shape is that of `converse`.
+        "converse" | "invoke" => reply(200, converse(&said).to_string()),
+        "converse-stream" => event_stream(converse_events(&said)),
         last if last.ends_with(":generateContent") => reply(200, gemini(&said, &said.text, true).to_string()),
         last if last.ends_with(":streamGenerateContent") => events(gemini_events(&said)),
         _ => reply(404, r#"{"error":{"message":"no such path"}}"#),
@@ -81,18 +83,47 @@ fn either(stream: bool, whole: Value, streamed: impl FnOnce() -> Vec<String>) ->
     if stream { events(streamed()) } else { reply(200, whole.to_string()) }
 }
 
-/// Server-sent events, each a piece of its own.
+/// Server-sent events.
 fn events(events: Vec<String>) -> Response<Body> {
+    pieces("text/event-stream", events.into_iter().map(Bytes::from).collect())
+}
+
+/// Amazon's event stream, a binary framing: lengths, a check sum, headers, the event's JSON, and another check sum.
+fn event_stream(events: Vec<(&str, Value)>) -> Response<Body> {
+    let framed = events.into_iter().map(|(name, event)| {
+        let payload = event.to_string();
+        let mut headers = Vec::new();
+        for (key, value) in [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")] {
+            headers.push(key.len() as u8);
+            headers.extend_from_slice(key.as_bytes());
+            headers.push(7); // a string
+            headers.extend_from_slice(&(value.len() as u16).to_be_bytes());
+            headers.extend_from_slice(value.as_bytes());
+        }
+        let mut message = Vec::new();
+        message.extend_from_slice(&((16 + headers.len() + payload.len()) as u32).to_be_bytes());
+        message.extend_from_slice(&(headers.len() as u32).to_be_bytes());
+        message.extend_from_slice(&crc32fast::hash(&message).to_be_bytes());
+        message.extend_from_slice(&headers);
+        message.extend_from_slice(payload.as_bytes());
+        message.extend_from_slice(&crc32fast::hash(&message).to_be_bytes());
+        Bytes::from(message)
+    });
+    pieces("application/vnd.amazon.eventstream", framed.collect())
+}
+
+/// A body that is sent piece by piece.
+fn pieces(content_type: &'static str, pieces: Vec<Bytes>) -> Response<Body> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(async move {
-        for event in events {
-            if sender.send_data(event.into()).await.is_err() {
+        for piece in pieces {
+            if sender.send_data(piece).await.is_err() {
                 return;
             }
         }
     });
     let mut response = Response::new(body.boxed());
-    response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     response
 }
 
@@ -305,4 +336,28 @@ fn converse(said: &Said) -> Value {
         "output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": reason,
         "usage": {"inputTokens": 9, "outputTokens": 12, "totalTokens": 21}, "metrics": {"latencyMs": 1},
     })
+}
+
+fn converse_events(said: &Said) -> Vec<(&'static str, Value)> {
+    let index = 0;
+    let mut events = vec![("messageStart", json!({"role": "assistant"}))];
+    let reason = match &said.tool {
+        Some(name) => {
+            let start = json!({"toolUse": {"toolUseId": "t1", "name": name}});
+            events.push(("contentBlockStart", json!({"start": start, "contentBlockIndex": index})));
+            let delta = json!({"toolUse": {"input": ARGUMENTS}});
+            events.push(("contentBlockDelta", json!({"delta": delta, "contentBlockIndex": index})));
+            "tool_use"
+        }
+        None => {
+            let text = |piece| ("contentBlockDelta", json!({"delta": {"text": piece}, "contentBlockIndex": index}));
+            events.extend(said.pieces().into_iter().map(text));
+            "end_turn"
+        }
+    };
+    events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
+    events.push(("messageStop", json!({"stopReason": reason})));
+    let usage = json!({"inputTokens": 9, "outputTokens": 12, "totalTokens": 21});
+    events.push(("metadata", json!({"usage": usage, "metrics": {"latencyMs": 1}})));
+    events
 }

@@ -11,15 +11,19 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         "model" => request.read_model(json, &mut model),
         "messages" => {
             once(&mut messages)?;
-            read_messages(json, request)
+            read_messages(json, request, block)
         }
         _ => read_setting(name, json, request),
     })?;
     if messages { Ok(()) } else { Err(Unparsable) }
 }
 
-/// Reads the list of messages.
-pub(super) fn read_messages<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+/// Reads the list of messages, in whose content `block` reads each block.
+pub(super) fn read_messages<'a>(
+    json: &mut Cursor<'a>,
+    request: &mut Request<'a>,
+    block: impl Fn(&mut Turn<'a>, &mut Cursor<'a>) -> Walk,
+) -> Walk {
     json.elements(|json| {
         let mut turn = Turn::default();
         json.members(|name, json| match name {
@@ -31,7 +35,7 @@ pub(super) fn read_messages<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
                 };
                 Ok(())
             }
-            "content" => turn.read_content(json, block),
+            "content" => turn.read_content(json, &block),
             _ => Ok(()),
         })?;
         request.push(turn);
@@ -60,7 +64,7 @@ pub(super) fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut 
             Ok(())
         }
         "metadata" => json.if_members(|name, json| match name {
-            "user_id" => json.string().map(|user| request.ids.user = user),
+            "user_id" => json.id().map(|user| request.ids.user = user),
             _ => Ok(()),
         }),
         _ => Ok(()),
@@ -68,46 +72,65 @@ pub(super) fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut 
 }
 
 fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    let (mut kind, mut text) = (None, None);
-    json.members(|name, json| match name {
-        "type" => json.string().map(|string| kind = string),
-        "text" => json.string().map(|string| text = string),
-        // What a tool gave back, a search result's text, and their like.
-        "content" => turn.read_result(json, inner_block),
-        "input" | "thinking" => turn.read_other(json),
-        _ => Ok(()),
-    })?;
-    note(turn, kind, text);
+    let mut block = Block::default();
+    json.members(|name, json| block.read(turn, name, json))?;
+    block.note(turn);
     Ok(())
 }
 
 /// A block in a tool's result; what that holds deeper still is passed over.
 fn inner_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    let (mut kind, mut text) = (None, None);
+    let mut block = Block::default();
     json.members(|name, json| match name {
-        "type" => json.string().map(|string| kind = string),
-        "text" => json.string().map(|string| text = string),
         "content" => turn.read_other(json),
-        _ => Ok(()),
+        "input" | "thinking" => Ok(()),
+        _ => block.read(turn, name, json),
     })?;
-    note(turn, kind, text);
+    block.note(turn);
     Ok(())
 }
 
-fn note<'a>(turn: &mut Turn<'a>, kind: Option<JsonString<'a>>, text: Option<JsonString<'a>>) {
-    match kind.and_then(JsonString::decode).as_deref() {
-        // Bedrock's own models leave the type out.
-        Some("text") | None => match text {
-            Some(text) => turn.texts.push(text),
-            None => turn.medium(Medium::Unknown),
-        },
-        Some("image") => turn.medium(Medium::Image),
-        Some("document" | "container_upload") => turn.medium(Medium::File),
-        Some("thinking" | "redacted_thinking") => turn.reasoning = true,
-        Some("tool_result") => turn.tool_result = true,
-        Some("search_result" | "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_reference") => {}
-        // The results of tools that the API runs itself stand in the model's own turn.
-        Some(kind) if kind.ends_with("_tool_result") || kind.ends_with("_result") => {}
-        Some(_) => turn.medium(Medium::Unknown),
+/// What a block says of itself; its members stand in any order.
+#[derive(Default)]
+pub(super) struct Block<'a> {
+    kind: Option<JsonString<'a>>,
+    text: Option<JsonString<'a>>,
+}
+
+impl<'a> Block<'a> {
+    /// Reads one member of the block.
+    pub(super) fn read(&mut self, turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
+        match name {
+            "type" => json.string().map(|string| self.kind = string),
+            "text" => json.string().map(|string| self.text = string),
+            // What a tool gave back, a search result's text, and their like.
+            "content" => turn.read_result(json, inner_block),
+            "input" | "thinking" => turn.read_other(json),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the block says nothing of itself.
+    pub(super) fn is_silent(&self) -> bool {
+        self.kind.is_none() && self.text.is_none()
+    }
+
+    /// Adds the block to its turn, once all of it is read.
+    pub(super) fn note(self, turn: &mut Turn<'a>) {
+        match self.kind.and_then(JsonString::decode).as_deref() {
+            // Bedrock's own models leave the type out.
+            Some("text") | None => match self.text {
+                Some(text) => turn.texts.push(text),
+                None => turn.medium(Medium::Unknown),
+            },
+            Some("image") => turn.medium(Medium::Image),
+            Some("document" | "container_upload") => turn.medium(Medium::File),
+            Some("thinking" | "redacted_thinking") => turn.reasoning = true,
+            Some("tool_result") => turn.tool_result = true,
+            Some("search_result" | "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_reference") => {}
+            // The results of tools that the API runs itself stand in the model's own turn.
+            Some(kind) if kind.ends_with("_tool_result") || kind.ends_with("_result") => {}
+            Some(_) => turn.medium(Medium::Unknown),
+        }
     }
 }

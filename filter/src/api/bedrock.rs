@@ -4,11 +4,14 @@
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
 use super::{Unparsable, anthropic_messages};
+use anthropic_messages::Block;
 
 /// Reads a `converse` or `converse-stream` request:
 /// `{"messages": [{"role", "content": [{"text"} | …]}], "system", "inferenceConfig", "toolConfig", …}`.
 pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let mut messages = false;
+    // Some models reason unasked, and sign it.
+    request.may_bind = true;
     json.members(|name, json| match name {
         "messages" => {
             once(&mut messages)?;
@@ -42,7 +45,7 @@ pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) 
     json.members(|name, json| match name {
         "messages" => {
             once(&mut prompt)?;
-            anthropic_messages::read_messages(json, request)
+            anthropic_messages::read_messages(json, request, invoke_block)
         }
         "prompt" | "inputText" => {
             once(&mut prompt)?;
@@ -83,9 +86,29 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
     Ok(turn)
 }
 
+/// A block of an `invoke` message: Anthropic's, which has a `type`, or Nova's, which is one of `converse`.
+fn invoke_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let (mut typed, mut is_novas) = (Block::default(), false);
+    json.members(|name, json| match name {
+        "toolUse" | "toolResult" | "reasoningContent" | "image" | "video" | "audio" | "document" | "cachePoint" => {
+            is_novas = true;
+            read_block(turn, name, json)
+        }
+        _ => typed.read(turn, name, json),
+    })?;
+    if !(is_novas && typed.is_silent()) {
+        typed.note(turn);
+    }
+    Ok(())
+}
+
 /// A block is an object with one member, whose name says what it is.
 fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    json.members(|name, json| match name {
+    json.members(|name, json| read_block(turn, name, json))
+}
+
+fn read_block<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
+    match name {
         "toolResult" => {
             turn.tool_result = true;
             json.if_members(|name, json| match name {
@@ -100,7 +123,7 @@ fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
             Ok(())
         }
         _ => read_leaf(turn, name, json),
-    })
+    }
 }
 
 /// A block in a tool's result.

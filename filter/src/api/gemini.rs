@@ -8,15 +8,19 @@ use super::{JsonString, Unparsable};
 /// Reads a `generateContent` or `streamGenerateContent` request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let mut contents = false;
+    // The newer models sign their thoughts, asked to think or not.
+    request.may_bind = true;
     json.members(|name, json| match name {
         "contents" => {
             once(&mut contents)?;
-            json.elements(|json| {
-                // A turn without a role is the user's.
+            // A turn without a role is the user's.
+            let mut each = |json: &mut Cursor<'a>| {
                 let turn = content(json, Speaker::User)?;
                 request.push(turn);
                 Ok(())
-            })
+            };
+            // The API takes a list of one without its brackets, here and for the parts.
+            if json.peek() == Some(b'{') { each(json) } else { json.elements(each) }
         }
         "systemInstruction" | "system_instruction" => {
             if json.peek() != Some(b'{') {
@@ -32,14 +36,10 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             "responseSchema" | "response_schema" | "responseJsonSchema" | "response_json_schema" => {
                 request.read_schema(json)
             }
-            "thinkingConfig" | "thinking_config" => {
-                request.may_bind = true;
-                Ok(())
-            }
             _ => Ok(()),
         }),
         // Made with one model, and of no use to another.
-        "cachedContent" | "cached_content" => json.string().map(|name| request.ids.stored = name),
+        "cachedContent" | "cached_content" => json.id().map(|name| request.ids.stored = name),
         _ => Ok(()),
     })?;
     if contents { Ok(()) } else { Err(Unparsable) }
@@ -55,6 +55,7 @@ fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unpa
             };
             Ok(())
         }
+        "parts" if json.peek() == Some(b'{') => part(&mut turn, json),
         "parts" => turn.read_content(json, part),
         _ => Ok(()),
     })?;

@@ -63,6 +63,11 @@ impl<'a> Cursor<'a> {
         self.value().map(JsonString::new)
     }
 
+    /// Reads a name by which something is known again; a blank one names nothing.
+    pub(super) fn id(&mut self) -> Result<Option<JsonString<'a>>, Unparsable> {
+        Ok(self.string()?.filter(|id| !id.contents().trim_ascii().is_empty()))
+    }
+
     /// Reads a string's text; a value of another kind is refused.
     pub(super) fn word(&mut self) -> Result<Cow<'a, str>, Unparsable> {
         self.string()?.and_then(JsonString::decode).ok_or(Unparsable)

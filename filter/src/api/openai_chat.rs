@@ -24,8 +24,8 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             request.may_bind = true;
             Ok(())
         }
-        "prompt_cache_key" => json.string().map(|key| request.ids.cache_key = key),
-        "user" | "safety_identifier" => json.string().map(|user| request.ids.user = user.or(request.ids.user)),
+        "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
+        "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),
     })?;
     if messages { Ok(()) } else { Err(Unparsable) }
@@ -48,7 +48,14 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         "tool_calls" | "function_call" => turn.read_other(json),
         // Not OpenAI's own: signed reasoning as OpenRouter and LiteLLM hand it on.
         "reasoning_details" | "thinking_blocks" => {
-            turn.reasoning |= json.peek() == Some(b'[');
+            let mut any = false;
+            if json.peek() == Some(b'[') {
+                json.elements(|_| {
+                    any = true;
+                    Ok(())
+                })?;
+            }
+            turn.reasoning |= any;
             Ok(())
         }
         _ => Ok(()),

@@ -30,7 +30,7 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             Ok(())
         }
         "max_tokens" => request.read_limit(json),
-        "user" => json.string().map(|user| request.ids.user = user),
+        "user" => json.id().map(|user| request.ids.user = user),
         _ => Ok(()),
     })?;
     if prompt { Ok(()) } else { Err(Unparsable) }

@@ -24,14 +24,14 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         "max_output_tokens" => request.read_limit(json),
         "tools" => request.read_tools(json),
         "text" => json.if_members(|name, json| if name == "format" { request.read_format(json) } else { Ok(()) }),
-        "previous_response_id" => json.string().map(|id| request.ids.stored = id.or(request.ids.stored)),
+        "previous_response_id" => json.id().map(|id| request.ids.stored = id.or(request.ids.stored)),
         "conversation" => read_conversation(json, request),
         "prompt" => {
             stored_prompt = json.peek() == Some(b'{');
             Ok(())
         }
-        "prompt_cache_key" => json.string().map(|key| request.ids.cache_key = key),
-        "user" | "safety_identifier" => json.string().map(|user| request.ids.user = user.or(request.ids.user)),
+        "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
+        "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),
     })?;
     if input || stored_prompt || request.ids.stored.is_some() { Ok(()) } else { Err(Unparsable) }
@@ -40,10 +40,10 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
 /// A conversation that the API keeps: its id, or an object with it.
 fn read_conversation<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     if json.peek() == Some(b'"') {
-        return json.string().map(|id| request.ids.stored = id);
+        return json.id().map(|id| request.ids.stored = id);
     }
     json.if_members(|name, json| match name {
-        "id" => json.string().map(|id| request.ids.stored = id),
+        "id" => json.id().map(|id| request.ids.stored = id),
         _ => Ok(()),
     })
 }

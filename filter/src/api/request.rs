@@ -23,8 +23,8 @@ pub struct Request<'a> {
     pub max_output_tokens: u64,
     /// What the request needs of a model beyond text.
     pub needs: Needs,
-    /// It ends in the result of a tool call: a tool loop is under way.
-    pub ends_in_tool_result: bool,
+    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result.
+    pub users_at_result: Option<usize>,
     /// It carries a model's reasoning or its signature, which another model may refuse.
     pub carries_reasoning: bool,
     /// The answer may bring reasoning, or be stored by the upstream.
@@ -34,17 +34,17 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Whether the request goes on with something that only the model that began it can finish: a tool loop, signed
-    /// reasoning, or a conversation that its API stores.
+    /// Whether the request holds what only the model that made it can go on with: signed reasoning, or the name of a
+    /// conversation that its API stores. For tool loops see [`QueryPolicy::in_tool_loop`](crate::query::QueryPolicy).
     #[must_use]
-    pub fn is_continuation(&self) -> bool {
-        self.ends_in_tool_result || self.carries_reasoning || self.ids.stored.is_some()
+    pub fn is_bound(&self) -> bool {
+        self.carries_reasoning || self.ids.stored.is_some()
     }
 
     /// Whether the answer may make the next request one that only this model can go on with.
     #[must_use]
     pub fn may_be_continued(&self) -> bool {
-        self.may_bind || self.needs.tools || self.is_continuation()
+        self.may_bind || self.needs.tools || self.users_at_result.is_some() || self.is_bound()
     }
 
     /// Reads the `model` member of a body.
@@ -110,14 +110,15 @@ impl<'a> Request<'a> {
         self.media += turn.media;
         self.needs.add(turn.needs);
         self.carries_reasoning |= turn.reasoning;
-        if turn.speaker != Speaker::System {
-            self.ends_in_tool_result = turn.tool_result;
-        }
+        let is_result = turn.tool_result;
         match turn.speaker {
             // Notes that an application slips in later are not the system prompt.
             Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
             Speaker::User if turn.says_something() => self.users.push(turn),
             Speaker::System | Speaker::User | Speaker::Model => {}
+        }
+        if is_result {
+            self.users_at_result = Some(self.users.len());
         }
     }
 

@@ -46,7 +46,7 @@ fn digest(request: &Request<'_>) -> String {
         ("files", needs.files),
         ("tools", needs.tools),
         ("json_schema", needs.json_schema),
-        ("ends in a tool result", request.ends_in_tool_result),
+        ("ends in a tool result", QueryPolicy::default().in_tool_loop(request).unwrap()),
         ("carries reasoning", request.carries_reasoning),
         ("may be continued", request.may_be_continued()),
     ];
@@ -140,7 +140,7 @@ fn what_is_no_request_is_unparsable() {
         r#"{"prompt":[{"a":1}]}"#,
         r#"{"input":5}"#,
         r#"{"input":["x"]}"#,
-        r#"{"contents":{}}"#,
+        r#"{"contents":5}"#,
         r#"{"contents":["x"]}"#,
         r#"{"inputText":5}"#,
     ];
@@ -340,7 +340,8 @@ proptest! {
                 let policy = QueryPolicy::default();
                 prop_assert_eq!(policy.query(&before), policy.query(&after), "{}", fixture);
                 prop_assert_eq!(before.needs, after.needs);
-                prop_assert_eq!(before.is_continuation(), after.is_continuation());
+                prop_assert_eq!(before.is_bound(), after.is_bound());
+                prop_assert_eq!(before.users_at_result, after.users_at_result);
                 prop_assert_eq!(before.max_output_tokens, after.max_output_tokens);
             }
         }

@@ -6,6 +6,7 @@ use crate::affinity::Affinity;
 use crate::api::Needs;
 use crate::dial::{Dial, DialError, DialLimits, DialParts};
 use crate::explore::Explore;
+use crate::headers;
 use crate::query::{Context, NonText, QueryPolicy};
 use crate::wrappers::Wrapper;
 use serde::Deserialize;
@@ -150,7 +151,14 @@ enum RawNonText {
 #[serde(untagged, expecting = "expected the name of a tag, or {start, end}")]
 enum RawWrapper {
     Tag(String),
-    Marks { start: String, end: String },
+    Marks(RawMarks),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMarks {
+    start: String,
+    end: String,
 }
 
 #[derive(Default)]
@@ -220,8 +228,7 @@ impl RawPair {
     pub(super) fn check(self, name: &str) -> Result<Pair, ConfigError> {
         let at = format!("pairs.{name}");
         let explore = self.explore.map_or(0.0, |Decimal(share)| share);
-        let header =
-            self.affinity_header.map(|header| header_safe(&format!("{at}.affinity_header"), header)).transpose()?;
+        let header = self.affinity_header.map(|header| request_header(&format!("{at}.affinity_header"), header));
         if name.contains(',') {
             return Err(invalid("pairs", format!("{name:?}"), "is no name; a comma parts the pairs of a route"));
         }
@@ -235,11 +242,24 @@ impl RawPair {
             override_limits: self.override_limits.check(&format!("{at}.override_limits"))?,
             query: self.query.check(&format!("{at}.query"))?,
             affinity: self.affinity.0,
-            affinity_header: header.map(|header| header.to_ascii_lowercase()),
+            affinity_header: header.transpose()?,
             explore: Explore::new(explore)
                 .ok_or_else(|| invalid(&format!("{at}.explore"), explore, "is no share; use a number from 0 to 1"))?,
         })
     }
+}
+
+/// A header that clients may send, in lower case.
+fn request_header(key: &str, name: String) -> Result<String, ConfigError> {
+    let name = header_safe(key, name)?.to_ascii_lowercase();
+    if name.starts_with(headers::PREFIX) {
+        return Err(invalid(
+            key,
+            format!("{name:?}"),
+            "never arrives: headers of this prefix are removed from requests",
+        ));
+    }
+    Ok(name)
 }
 
 impl RawDial {
@@ -256,9 +276,9 @@ impl RawDial {
 impl RawLimits {
     fn check(&self, at: &str) -> Result<DialLimits, ConfigError> {
         let range = |key: &str, raw: Option<RawRange>| {
-            let RawRange { floor: Decimal(floor), ceiling: Decimal(ceiling) } = raw.unwrap_or_default();
+            let Some(RawRange { floor: Decimal(floor), ceiling: Decimal(ceiling) }) = raw else { return Ok(None) };
             if 0.0 <= floor && floor <= ceiling && ceiling <= 1.0 {
-                return Ok((floor, ceiling));
+                return Ok(Some((floor, ceiling)));
             }
             let value = format!("floor {floor}, ceiling {ceiling}");
             Err(invalid(&format!("{at}.{key}"), value, "is no range; use 0 <= floor <= ceiling <= 1"))
@@ -303,7 +323,7 @@ impl RawWrapper {
                 Ok(Wrapper::tag(&name))
             }
             Self::Tag(name) => Err(invalid(&key, format!("{name:?}"), "is no tag's name; leave the brackets out")),
-            Self::Marks { start, end } => Wrapper::marks(&start, &end)
+            Self::Marks(RawMarks { start, end }) => Wrapper::marks(&start, &end)
                 .ok_or_else(|| invalid(&key, format!("{{start: {start:?}, end: {end:?}}}"), "has an empty mark")),
         }
     }

@@ -94,8 +94,8 @@ fn what_else_can_be_set() {
     assert_eq!(pair.query.wrappers, [Wrapper::tag("note"), Wrapper::marks("[[", "]]").unwrap()]);
     assert_eq!((pair.affinity, pair.affinity_header.as_deref()), (Affinity::OnlyUp, Some("x-session-id")));
     assert_eq!(pair.explore, Explore::new(0.01).unwrap());
-    assert_eq!(pair.override_limits.small_share, (0.0, 0.5));
-    assert_eq!(pair.override_limits.threshold, (0.25, 1.0));
+    assert_eq!(pair.override_limits.small_share, Some((0.0, 0.5)));
+    assert_eq!(pair.override_limits.threshold, Some((0.25, 1.0)));
     let can = FULL.replace(r#""context_tokens": 131072"#, r#""capabilities": ["vision", "tools"]"#);
     let small = &Config::parse(can.as_bytes()).unwrap().pairs["chat"];
     assert!(small.small.can(Needs { vision: true, tools: true, ..Needs::default() }));
@@ -153,6 +153,8 @@ fn errors_name_key_and_value() {
         (r#""allow_override": false"#, r#""query": {"wrappers": ["<note>"]}"#),
         (r#""allow_override": false"#, r#""query": {"wrappers": [{"start": "[[", "end": ""}]}"#),
         (r#""allow_override": false"#, r#""query": {"wrappers": [5]}"#),
+        (r#""allow_override": false"#, r#""query": {"wrappers": [{"start": "[[", "end": "]]", "tag": "x"}]}"#),
+        (r#""allow_override": false"#, r#""affinity_header": "X-Hybrid-LLM-Session""#),
         (r#""allow_override": false"#, r#""override_limits": {"threshold": {"floor": 0.9, "ceiling": 0.5}}"#),
         (r#"["auto"]"#, r#""auto""#),
         (r#""max_body_bytes": 1048576"#, r#""max_body_bytes": -1"#),

@@ -178,6 +178,52 @@ fn what_is_remembered() {
 }
 
 #[test]
+fn what_is_kept_of_a_decision() {
+    for &reason in Reason::ALL {
+        assert!(is_kept(reason, true), "a tool loop follows, whatever the reason: {reason:?}");
+    }
+    for reason in [Reason::Score, Reason::Affinity, Reason::Context, Reason::Capability, Reason::NonText] {
+        assert!(is_kept(reason, false), "{reason:?}");
+    }
+    // One bad minute of the scorer, one forced request, one experiment: the next turn is decided anew.
+    for reason in [Reason::Timeout, Reason::BreakerOpen, Reason::Overloaded, Reason::Forced, Reason::Explore] {
+        assert!(!is_kept(reason, false), "{reason:?}");
+    }
+}
+
+#[test]
+fn earlier_images_do_not_reach_a_model_that_may_not_see() {
+    let image = r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#;
+    let body = format!(
+        r#"{{"model":"auto","messages":[{{"role":"user","content":[{{"type":"text","text":"What is this?"}},{image}]}},
+            {{"role":"assistant","content":"A dog."}},{{"role":"user","content":"How old do dogs of this breed get?"}}]}}"#
+    );
+    let ask = r#"ask "How old do dogs of this breed get?" Threshold(0.5)"#;
+    let small = |capabilities: serde_json::Value| {
+        let mut small = serde_json::json!({"cluster": "a", "model": "m"});
+        small.as_object_mut().unwrap().extend(capabilities.as_object().unwrap().clone());
+        small
+    };
+    let unknown = small(serde_json::json!({}));
+    let table = [
+        (with(serde_json::json!({"small": unknown})), "large non_text"),
+        (with(serde_json::json!({"small": unknown, "affinity": "sticky"})), "large non_text"),
+        (with(serde_json::json!({"small": unknown, "query": {"non_text": "score"}})), ask),
+        (with(serde_json::json!({"small": small(serde_json::json!({"capabilities": ["vision"]}))})), ask),
+        (with(serde_json::json!({"small": small(serde_json::json!({"capabilities": ["tools"]}))})), "large capability"),
+    ];
+    for (policy, want) in table {
+        assert_eq!(plan_with(&policy, Overrides::default(), &body, Some(Tier::Small)), want, "{:?}", policy.pair);
+    }
+    // A conversation that stays where it is does not take an image there that its model can't be scored by.
+    let turn = body.replace(r#""content":"How old"#, &format!(r#""content":[{image}],"x":"How old"#));
+    let sticky = with(
+        serde_json::json!({"affinity": "sticky", "small": small(serde_json::json!({"capabilities": ["vision"]}))}),
+    );
+    assert_eq!(plan_with(&sticky, Overrides::default(), &turn, Some(Tier::Small)), "large non_text");
+}
+
+#[test]
 fn needs_and_capabilities() {
     let content = |parts: &str| format!(r#"{{"model":"auto","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
     let text = r#"{"type":"text","text":"What does this picture show?"}"#;

@@ -57,6 +57,12 @@ fn a_body_that_is_no_json_is_no_request() {
         let head = read(&[(":method", "POST"), (":path", "/v1/responses"), ("content-type", kind)]);
         assert_eq!(head.api.is_some(), is_request, "{kind}");
     }
+    // What the AWS SDKs send for `invoke`, whose body they know nothing of.
+    for (path, is_request) in [("/model/auto/invoke", true), ("/model/auto/converse", false), ("/v1/responses", false)]
+    {
+        let kind = ("content-type", "application/octet-stream");
+        assert_eq!(read(&[(":method", "POST"), kind, (":path", path)]).api.is_some(), is_request, "{path}");
+    }
 }
 
 fn policy(settings: &str, shadow: bool) -> Policy {
@@ -70,19 +76,36 @@ fn policy(settings: &str, shadow: bool) -> Policy {
 #[test]
 fn wishes_are_granted_as_far_as_the_pair_allows() {
     use OverrideNote::{BadValue, Clamped, NotAllowed, Taken};
-    let open = policy(r#","allow_override":true,"override_limits":{"threshold":{"floor":0.2,"ceiling":0.8}}"#, false);
-    let granted = |headers: &[(&str, &str)]| {
-        let (Overrides { tier, dial }, note) = read(headers).wishes.granted(&open);
+    let open = policy(r#","allow_override":true"#, false);
+    let limited = policy(
+        r#","allow_override":true,"override_limits":{"threshold":{"floor":0.2,"ceiling":0.8},"quality_drop":{}}"#,
+        false,
+    );
+    let granted = |policy: &Policy, headers: &[(&str, &str)]| {
+        let (Overrides { tier, dial }, note) = read(headers).wishes.granted(policy);
         (tier, dial, note)
     };
     let threshold = |value| Some(Dial::Threshold(value));
-    let table: [(&[(&str, &str)], _); 11] = [
+    let within: [(&[(&str, &str)], _); 6] = [
+        (&[("x-hybrid-llm-threshold", "0.1")], (None, threshold(0.2), Some(Clamped))),
+        (&[("x-hybrid-llm-threshold", "1")], (None, threshold(0.8), Some(Clamped))),
+        (&[("x-hybrid-llm-threshold", "0.3")], (None, threshold(0.3), Some(Taken))),
+        (&[("x-hybrid-llm-quality-drop", "1")], (None, Some(Dial::QualityDrop(1.0)), Some(Taken))),
+        // Neither another dial nor a tier leads past the limits.
+        (&[("x-hybrid-llm-small-share", "1")], (None, None, Some(NotAllowed))),
+        (
+            &[("x-hybrid-llm-tier", "small"), ("x-hybrid-llm-threshold", "0.3")],
+            (None, threshold(0.3), Some(NotAllowed)),
+        ),
+    ];
+    for (headers, want) in within {
+        assert_eq!(granted(&limited, headers), want, "{headers:?}");
+    }
+    let table: [(&[(&str, &str)], _); 9] = [
         (&[], (None, None, None)),
         (&[("x-hybrid-llm-other", "1")], (None, None, None)),
         (&[("x-hybrid-llm-tier", "small")], (Some(Tier::Small), None, Some(Taken))),
         (&[("x-hybrid-llm-threshold", " 0.25 ")], (None, threshold(0.25), Some(Taken))),
-        (&[("x-hybrid-llm-threshold", "0.1")], (None, threshold(0.2), Some(Clamped))),
-        (&[("x-hybrid-llm-threshold", "1")], (None, threshold(0.8), Some(Clamped))),
         (&[("x-hybrid-llm-small-share", "0.5")], (None, Some(Dial::SmallShare(0.5)), Some(Taken))),
         (&[("x-hybrid-llm-quality-drop", "0")], (None, Some(Dial::QualityDrop(0.0)), Some(Taken))),
         (&[("x-hybrid-llm-tier", "medium")], (None, None, Some(BadValue))),
@@ -90,10 +113,10 @@ fn wishes_are_granted_as_far_as_the_pair_allows() {
         (&[("x-hybrid-llm-tier", "small"), ("x-hybrid-llm-threshold", "x")], (Some(Tier::Small), None, Some(BadValue))),
     ];
     for (headers, want) in table {
-        assert_eq!(granted(headers), want, "{headers:?}");
+        assert_eq!(granted(&open, headers), want, "{headers:?}");
     }
     for bad in ["", "x", "2", "-1", "NaN", "inf"] {
-        assert_eq!(granted(&[("x-hybrid-llm-threshold", bad)]), (None, None, Some(BadValue)), "{bad}");
+        assert_eq!(granted(&open, &[("x-hybrid-llm-threshold", bad)]), (None, None, Some(BadValue)), "{bad}");
     }
     let raw: [(&str, &[u8]); 1] = [("x-hybrid-llm-tier", b"\xff\xfe")];
     assert_eq!(RequestHead::read(raw).wishes.granted(&open), (Overrides::default(), Some(BadValue)));
@@ -101,5 +124,23 @@ fn wishes_are_granted_as_far_as_the_pair_allows() {
         let wishes = read(&[("x-hybrid-llm-tier", "small")]).wishes;
         assert_eq!(wishes.granted(&shut), (Overrides::default(), Some(NotAllowed)));
         assert_eq!(Wishes::default().granted(&shut), (Overrides::default(), None));
+    }
+}
+
+#[test]
+fn a_wish_that_decided_nothing_was_not_taken() {
+    use OverrideNote::{BadValue, Clamped, NotAllowed, Taken, Unused};
+    let table = [
+        (Taken, Reason::Score, Taken),
+        (Taken, Reason::Forced, Taken),
+        (Clamped, Reason::Score, Clamped),
+        (Taken, Reason::Context, Unused),
+        (Taken, Reason::Timeout, Unused),
+        (Clamped, Reason::Affinity, Unused),
+        (BadValue, Reason::Context, BadValue),
+        (NotAllowed, Reason::Timeout, NotAllowed),
+    ];
+    for (note, decided, want) in table {
+        assert_eq!(note.after(decided), want, "{note:?} {decided:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::Plugin;
 use super::routes::{Lane, Route};
 use super::{memory, proxy};
-use crate::affinity::Key;
+use crate::affinity::{Affinity, Key};
 use crate::api::{Api, ModelName, Place, Request, Unparsable};
 use crate::decision::{self, Decision, Plan, Reason};
 use crate::dial::Dial;
@@ -38,6 +38,8 @@ struct Held {
     note: Option<OverrideNote>,
     /// What to remember where it goes by.
     key: Option<Key>,
+    /// The answer may bring what only this tier can go on with.
+    may_be_continued: bool,
     /// The upstream keeps the conversation, under an id that its answer tells.
     is_stored: bool,
 }
@@ -94,7 +96,7 @@ impl Exchange {
             return Action::Continue;
         }
         if let Some(reason) = decision::before_body(config, &head, body_follows) {
-            self.fail_open(api, first, reason);
+            self.fail_open(api, first, head.wishes, reason);
             return Action::Continue;
         }
         self.wait(api, &head);
@@ -137,7 +139,8 @@ impl Exchange {
         let place = model.map(|model| model.place.clone());
         let held = |note, key| {
             let lane = Rc::clone(lane);
-            Held { lane, place, body_len, note, key, is_stored: api == Api::OpenAiResponses }
+            let may_be_continued = request.may_be_continued();
+            Held { lane, place, body_len, note, key, may_be_continued, is_stored: api == Api::OpenAiResponses }
         };
         let Some(policy) = &lane.policy else {
             return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
@@ -224,25 +227,27 @@ impl Exchange {
 
     /// On to large unread.
     fn release_as(&self, reason: Reason) {
-        let State::Reading { api, .. } = *self.state.borrow() else { return };
+        let State::Reading { api, wishes } = *self.state.borrow() else { return };
         let route = self.route.borrow().clone();
         if let Some(first) = route.as_deref().and_then(Route::first) {
-            self.fail_open(api, first, reason);
+            self.fail_open(api, first, wishes, reason);
         }
     }
 
     /// On to large unread: of the pair that the path's model belongs to, or else the route's first.
-    fn fail_open(&self, api: Api, first: &Rc<Lane>, reason: Reason) {
+    fn fail_open(&self, api: Api, first: &Rc<Lane>, wishes: Wishes, reason: Reason) {
         let path = self.path.borrow().clone();
         let model = api.model_in_path(&path);
         let route = self.route.borrow().clone();
         let lane = model.as_ref().and_then(|model| route.as_deref()?.lane(Some(&model.name)));
+        let lane = lane.unwrap_or(first);
         let held = Held {
-            lane: Rc::clone(lane.unwrap_or(first)),
+            lane: Rc::clone(lane),
             place: model.map(|ModelName { place, .. }| place),
             body_len: 0,
-            note: None,
+            note: lane.policy.as_ref().and_then(|policy| wishes.granted(policy).1),
             key: None,
+            may_be_continued: false,
             is_stored: false,
         };
         self.send(held, Decision::fail_open(reason));
@@ -250,7 +255,7 @@ impl Exchange {
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { lane, place, body_len, note, key, is_stored } = held;
+        let Held { lane, place, body_len, note, key, may_be_continued, is_stored } = held;
         let target = decision.tier.target(&lane.pair);
         match place {
             Some(Place::Body(span)) => {
@@ -268,9 +273,12 @@ impl Exchange {
         }
         self.set_cluster(&target.cluster);
         lane.counters.count(&decision);
-        if let Some(key) = key {
-            memory::remember(self.plugin.config.memory, key, decision.tier);
+        if let Some(key) = key.filter(|_| decision::is_kept(decision.reason, may_be_continued)) {
+            // A tool loop has to follow where it really went, even where a conversation may only go up.
+            let affinity = if may_be_continued { Affinity::Off } else { lane.pair.affinity };
+            memory::remember(self.plugin.config.memory, affinity, key, decision.tier);
         }
+        let note = note.map(|note| note.after(decision.reason));
         let id = (is_stored && key.is_some()).then(ResponseId::default);
         self.state.replace(State::Sent { lane, decision, note, id });
     }
@@ -322,7 +330,7 @@ impl Exchange {
         match id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
             Some(Some(found)) => {
                 let key = Key::of_stored(&lane.pair.name, &found);
-                memory::remember(self.plugin.config.memory, key, decision.tier);
+                memory::remember(self.plugin.config.memory, Affinity::Off, key, decision.tier);
                 *watched = None;
             }
             Some(None) => *watched = None,

@@ -1,12 +1,13 @@
 //! The memory of where conversations went, in the proxy's store that all workers share.
 
-use crate::affinity::{Key, Set};
+use crate::affinity::{Affinity, Key, Set};
 use crate::config::Memory;
 use crate::decision::Tier;
 use proxy_wasm::hostcalls;
 use std::time::UNIX_EPOCH;
 
-/// Two workers may write one set at a time; the one that loses reads again. What is lost after that is a decision anew.
+/// Two workers may write one set at a time; the one that loses reads again. What is lost after that is a decision anew, and
+/// so is what two workers write at once into a set that was empty: its first write has no version to be compared with.
 const TRIES: usize = 3;
 
 /// Where the conversation went.
@@ -16,12 +17,12 @@ pub(super) fn recall(memory: Memory, key: Key) -> Option<Tier> {
 }
 
 /// Notes where the conversation goes.
-pub(super) fn remember(memory: Memory, key: Key, tier: Tier) {
+pub(super) fn remember(memory: Memory, affinity: Affinity, key: Key, tier: Tier) {
     let name = name(memory, key);
     for _ in 0..TRIES {
         let Ok((bytes, cas)) = hostcalls::get_shared_data(&name) else { return };
         let mut set = Set::decode(&bytes.unwrap_or_default());
-        if !set.remember(key, tier, now(), memory.ttl)
+        if !set.remember(affinity, key, tier, now(), memory.ttl)
             || hostcalls::set_shared_data(&name, Some(&set.encode()), cas).is_ok()
         {
             return;
