@@ -82,11 +82,27 @@ async fn a_header_or_an_id_names_the_conversation() {
     stack.send(CHAT, chat("auto", "score 0.9 an easy question"), &session).await.expect("small", "score");
     stack.send(CHAT, chat("auto", hard), &session).await.expect("small", "affinity");
     stack.send(CHAT, chat("auto", hard), &[("x-session-id", "s2")]).await.expect("large", "score");
-    let keyed = |query: &str| {
-        json!({"model": "auto", "prompt_cache_key": "k1", "messages": [{"role": "user", "content": query}]}).to_string()
-    };
-    stack.send(CHAT, keyed("score 0.9 an easy question"), &[]).await.expect("small", "score");
-    stack.send(CHAT, keyed(hard), &[]).await.expect("small", "affinity");
+    // An application's cache key parts no conversations: what the user said first does.
+    let keyed = |texts: &[&str]| turns(texts).replacen('{', r#"{"prompt_cache_key":"k1","#, 1);
+    let first = "score 0.9 an easy question with a key";
+    stack.send(CHAT, keyed(&[first]), &[]).await.expect("small", "score");
+    stack.send(CHAT, keyed(&[first, "ok", hard]), &[]).await.expect("small", "affinity");
+    stack.send(CHAT, keyed(&[hard]), &[]).await.expect("large", "score");
+}
+
+/// The scorer's bad minute, or a client's own wish, is over with its turn.
+#[tokio::test]
+async fn what_did_not_decide_by_the_query_binds_no_later_turn() {
+    let stack = Stack::start(|setup| {
+        setup.plugin("/pairs/chat/affinity", json!("sticky")).plugin("/pairs/chat/allow_override", json!(true))
+    })
+    .await;
+    let easy = "score 0.9 an easy question here";
+    stack.send(CHAT, turns(&["status 500"]), &[]).await.expect("large", "scorer_error");
+    stack.send(CHAT, turns(&["status 500", "ok", easy]), &[]).await.expect("small", "score");
+    let forced = [("x-hybrid-llm-tier", "large")];
+    stack.send(CHAT, turns(&["do as I say, please"]), &forced).await.expect("large", "forced");
+    stack.send(CHAT, turns(&["do as I say, please", "ok", easy]), &[]).await.expect("small", "score");
 }
 
 #[tokio::test]
@@ -182,11 +198,22 @@ async fn a_wish_is_answered() {
         (("x-hybrid-llm-threshold", "0.0"), "0.35", "large", "clamped"),
         (("x-hybrid-llm-threshold", "1.0"), "0.65", "small", "clamped"),
         (("x-hybrid-llm-threshold", "much"), "0.55", "small", "bad_value"),
-        (("x-hybrid-llm-tier", "large"), "0.9", "large", "taken"),
+        // What would lead past the limits.
+        (("x-hybrid-llm-small-share", "1.0"), "0.45", "large", "not_allowed"),
+        (("x-hybrid-llm-tier", "small"), "0.1", "large", "not_allowed"),
     ];
     for (header, score, tier, note) in table {
         let answer = stack.send(CHAT, chat("auto", &format!("score {score} of a question")), &[header]).await;
         assert_eq!((answer.by, answer.reply.header("x-hybrid-llm-override")), (tier, note), "{header:?}");
     }
     assert_eq!(stack.ask("score 0.9").await.reply.header("x-hybrid-llm-override"), "");
+    // A wish that counts, and did not decide.
+    let wish = [("x-hybrid-llm-threshold", "0.5")];
+    for body in [chat("auto", "status 500 for the scorer"), tool_loop("of a loop that nobody saw begin").1] {
+        let answer = stack.send(CHAT, body, &wish).await;
+        assert_eq!((answer.by, answer.reply.header("x-hybrid-llm-override")), ("large", "unused"));
+    }
+    let gzip = [wish[0], ("content-encoding", "gzip")];
+    let answer = stack.send(CHAT, chat("auto", "of bytes that are not read"), &gzip).await;
+    assert_eq!(answer.expect("large", "encoded_body").reply.header("x-hybrid-llm-override"), "unused");
 }
