@@ -4,6 +4,8 @@ use crate::stack::{CHAT, Stack, chat};
 use hybrid_llm_tests::envoy::Setup;
 use hybrid_llm_tests::vendors;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::Duration;
 
 fn tools() -> Value {
     json!([{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}])
@@ -173,7 +175,7 @@ async fn images_and_other_needs() {
 #[tokio::test]
 async fn exploration_is_marked_and_can_be_told_again() {
     let stack = Stack::start(|setup| setup.plugin("/pairs/chat/explore", json!(0.5))).await;
-    let mut explored = 0;
+    let (mut explored, mut ids) = (0, Vec::new());
     for _ in 0..40 {
         let answer = stack.ask("score 0.9 an easy question").await;
         let id = answer.upstream.headers["x-request-id"].as_bytes();
@@ -181,6 +183,23 @@ async fn exploration_is_marked_and_can_be_told_again() {
         let (tier, reason) = if takes { ("large", "explore") } else { ("small", "score") };
         assert_eq!(answer.expect(tier, reason).reply.header("x-hybrid-llm-score"), "0.9000");
         explored += usize::from(takes);
+        ids.push((String::from_utf8_lossy(id).into_owned(), reason));
+    }
+    // The log holds what the draw needs.
+    let logged = |log: &str| {
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.map(|line| (line["request_id"].as_str().unwrap().to_owned(), line)).collect::<HashMap<_, _>>()
+    };
+    let mut lines = logged(&stack.envoy.log());
+    for _ in 0..100 {
+        if lines.len() >= ids.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lines = logged(&stack.envoy.log());
+    }
+    for (id, reason) in ids {
+        assert_eq!((&lines[&id]["reason"], &lines[&id]["score"]), (&json!(reason), &json!("0.9000")), "{id}");
     }
     assert!((1..40).contains(&explored), "{explored}");
     assert_eq!(stack.counted(&[("reason", "explore"), ("tier", "large")]).await, explored as f64);

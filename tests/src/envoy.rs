@@ -250,6 +250,9 @@ impl Setup {
             "--disable-hot-restart",
             "--concurrency",
             &self.concurrency.to_string(),
+            // How long a line of the access log may wait to be written.
+            "--file-flush-interval-msec",
+            "50",
         ]);
         command.arg("--admin-address-path").arg(&admin_file);
         let log = dir.path().join("envoy.log");
