@@ -4,8 +4,8 @@ use crate::headers::RequestHead;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
-// A call of the proxy fails only where the stream is gone already; then there is nothing left to do it for, and so the
-// results of the calls that change something are let go.
+// The results of the calls that change something are let go. Where the stream is gone there is nothing left to do them for, and
+// elsewhere nothing better: a request whose headers or body could not be changed still goes on to the cluster that it had.
 
 pub(super) fn log(level: LogLevel, message: &str) {
     let _ = hostcalls::log(level, message);
@@ -50,8 +50,8 @@ pub(super) fn response_body(size: usize) -> Vec<u8> {
 
 /// Replaces the first `old_len` bytes of a request body of `body_len`, and says the new length in `content-length`.
 pub(super) fn replace_body_head(body_len: usize, old_len: usize, head: &[u8]) {
-    let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_len, head);
-    if old_len != head.len() {
+    let replaced = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_len, head).is_ok();
+    if replaced && old_len != head.len() {
         let len = (body_len + head.len()).saturating_sub(old_len);
         set_request_header("content-length", Some(&len.to_string()));
     }
