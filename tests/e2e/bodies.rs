@@ -212,3 +212,27 @@ async fn without_stop_iteration_on_headers_requests_are_released_not_hung() {
     let answer = stack.send(CHAT, body.clone(), &[]).await;
     assert_eq!(answer.expect("large", "body_timeout").upstream.body, body);
 }
+
+/// A conversation of 200 turns is held in the VM's memory, and as few copies of it as there have to be.
+#[tokio::test]
+async fn a_long_conversation_takes_a_few_times_its_size() {
+    let window = json!(1_000_000);
+    let stack = Stack::start(|setup| setup.plugin("/pairs/chat/small/context_tokens", window)).await;
+    let mut grown = Vec::new();
+    for size in [1_000, 250_000, 500_000, 1_000_000] {
+        let turns = (0..200).map(|turn| {
+            let role = if turn % 2 == 0 { "user" } else { "assistant" };
+            json!({"role": role, "content": format!("score 0.9 {}", "said before, ".repeat(size / 200 / 13))})
+        });
+        let body = json!({"messages": turns.collect::<Vec<_>>(), "model": "auto"}).to_string();
+        stack.send(CHAT, body.clone(), &[]).await.expect("small", "score");
+        // The filter's clock tells of it, and Envoy's log is written a little later.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        grown.push((body.len() / 1024, stack.envoy.vm_memory_kib().unwrap()));
+    }
+    println!("KiB of body, KiB of VM memory: {grown:?}");
+    let (_, empty) = grown[0];
+    for (body, memory) in &grown[1..] {
+        assert!(memory - empty <= 3 * body, "{grown:?}");
+    }
+}

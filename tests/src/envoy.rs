@@ -251,6 +251,9 @@ impl Setup {
             "--concurrency",
             &self.concurrency.to_string(),
             // How long a line of the access log may wait to be written.
+            // Where the filter says how much memory it has.
+            "--component-log-level",
+            "wasm:info",
             "--file-flush-interval-msec",
             "50",
         ]);
@@ -335,6 +338,14 @@ impl Envoy {
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The most memory that a worker's VM has taken so far, in KiB, as the filter has logged it.
+    #[must_use]
+    pub fn vm_memory_kib(&self) -> Option<usize> {
+        let log = self.log();
+        let grown = log.lines().filter_map(|line| line.split_once("memory of this worker's VM: ")?.1.split(' ').next());
+        grown.filter_map(|kib| kib.parse().ok()).max()
     }
 
     /// What it has logged.

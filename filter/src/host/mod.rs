@@ -14,6 +14,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
 use routes::Routes;
+use std::arch::wasm32;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,6 +25,8 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root { plugin: None }));
 }}
 
+const WASM_PAGE_KIB: usize = 64;
+
 /// What all requests of one worker share.
 struct Plugin {
     config: Config,
@@ -33,6 +36,18 @@ struct Plugin {
     now: Cell<u64>,
     /// Requests whose body is still arriving, by context, with the tick at which they are released.
     waiting: RefCell<BTreeMap<u32, (u64, Rc<Exchange>)>>,
+    /// The VM's memory that the log knows of, in KiB.
+    memory: Cell<usize>,
+}
+
+impl Plugin {
+    /// Logs how much memory the VM has when that has grown. It never shrinks: what is logged is the peak so far.
+    fn tell_memory(&self) {
+        let now = wasm32::memory_size::<0>() * WASM_PAGE_KIB;
+        if self.memory.replace(now) != now {
+            proxy::log(LogLevel::Info, &format!("memory of this worker's VM: {now} KiB"));
+        }
+    }
 }
 
 struct Root {
@@ -52,6 +67,7 @@ impl RootContext for Root {
                     breaker: RefCell::default(),
                     now: Cell::new(0),
                     waiting: RefCell::default(),
+                    memory: Cell::default(),
                 }));
                 self.set_tick_period(TICK);
                 true
@@ -67,6 +83,7 @@ impl RootContext for Root {
         let Some(plugin) = &self.plugin else { return };
         let now = plugin.now.get() + 1;
         plugin.now.set(now);
+        plugin.tell_memory();
         let late: Vec<_> =
             plugin.waiting.borrow().iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
         for id in late {
