@@ -32,6 +32,7 @@ APGR_TOLERANCE = 0.005
 def load(recipe: Recipe) -> tuple[list[Row], np.ndarray]:
     """The usable rows of all files, with the number of each row's file; says what was left out and why."""
     measured = [row for file in recipe.exclude for row in read(file)]
+    pairs = recipe.models()
     rows: list[Row] = []
     file: list[int] = []
     for index, data in enumerate(recipe.train):
@@ -44,6 +45,9 @@ def load(recipe: Recipe) -> tuple[list[Row], np.ndarray]:
             models = sorted({model for row in found for model in row.quality})
             raise ValueError(f"{data.file} has no row with both {data.small} and {data.large}; it has {models}")
         kept = without(pair, measured)
+        for row in kept if recipe.only_pairs else []:
+            for name in row.quality.keys() - pairs:
+                del row.quality[name]
         print(
             f"{data.name}: {len(kept)} rows; left out: {len(found) - len(pair)} without both tiers, "
             f"{len(pair) - len(kept)} that an excluded file holds"

@@ -38,6 +38,12 @@ class Recipe:
     train: list[DataFile]
     exclude: list[Path] = field(default_factory=list)
     same: dict[str, str] = field(default_factory=dict)
+    # Learn the qualities of the pairs' models alone, and not those of every model in the data.
+    only_pairs: bool = False
+
+    def models(self) -> set[str]:
+        """The models of all pairs."""
+        return {model for data in self.train for model in (*data.small, *data.large)}
 
 
 def parse(path: Path) -> Recipe:
@@ -46,16 +52,19 @@ def parse(path: Path) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-    unknown = set(table) - {"train", "exclude", "same"}
+    unknown = set(table) - {"train", "exclude", "same", "only_pairs"}
     if unknown:
-        raise ValueError(f"{path}: unknown key {sorted(unknown)[0]!r}; there are train, exclude and same")
+        raise ValueError(f"{path}: unknown key {sorted(unknown)[0]!r}; there are train, exclude, same and only_pairs")
     entries = table.get("train", [])
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: give at least one [[train]] with file, small and large")
     train = [_entry(entry, f"{path}: [[train]] number {number}") for number, entry in enumerate(entries, 1)]
     exclude = [existing(Path(file), f"{path}: exclude") for file in table.get("exclude", [])]
     same = {str(k): str(v) for k, v in table.get("same", {}).items()}
-    return Recipe(train, exclude, same)
+    only_pairs = table.get("only_pairs", False)
+    if not isinstance(only_pairs, bool):
+        raise ValueError(f"{path}: 'only_pairs' must be true or false, not {only_pairs!r}")
+    return Recipe(train, exclude, same, only_pairs)
 
 
 def _entry(entry: dict[str, Any], where: str) -> DataFile:
