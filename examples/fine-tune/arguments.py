@@ -81,6 +81,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     how.add_argument("--epochs", type=_number, default=5.0, help="default: %(default)s, as the paper")
     how.add_argument("--lr", type=_number, default=3e-5, help="of the top layer (default: %(default)s)")
     how.add_argument("--head-lr", type=_number, default=1e-3, help="of the heads (default: %(default)s)")
+    how.add_argument(
+        "--fresh-heads", action="store_true", help="begin with heads of zeros, not with those that fit the frozen encoder"
+    )
     how.add_argument("--layer-decay", type=_number, default=0.9, help="lr, one layer down (default: %(default)s)")
     how.add_argument("--freeze", type=int, default=0, metavar="N", help="the lowest N layers stay as they are")
     how.add_argument("--batch", type=_count, default=32, help="queries a step (default: %(default)s)")

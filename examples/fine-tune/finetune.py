@@ -29,21 +29,27 @@ from training import Problem, Settings, Trainer
 APGR_TOLERANCE = 0.005
 
 
-def load(recipe: Recipe) -> tuple[list[Row], np.ndarray]:
-    """The usable rows of all files, with the number of each row's file; says what was left out and why."""
+def load(recipe: Recipe) -> tuple[list[Row], np.ndarray, list[set[str]]]:
+    """The usable rows of all files, the number of each row's file, and what models each file has by its own names.
+
+    Says what was left out and why.
+    """
     measured = [row for file in recipe.exclude for row in read(file)]
     pairs = recipe.models()
     rows: list[Row] = []
     file: list[int] = []
+    known: list[set[str]] = []
     for index, data in enumerate(recipe.train):
         found = read(data.file)
+        known.append({model for row in found for model in row.quality})
         for row in found:
             for name in [n for n in row.quality if n in recipe.same]:
                 row.quality[recipe.same[name]] = row.quality.pop(name)
         pair = [r for r in found if targets.pool(r, data.small) and targets.pool(r, data.large)]
         if not pair:
-            models = sorted({model for row in found for model in row.quality})
-            raise ValueError(f"{data.file} has no row with both {data.small} and {data.large}; it has {models}")
+            raise ValueError(
+                f"{data.file} has no row with both {data.small} and {data.large}; it has {sorted(known[index])}"
+            )
         kept = without(pair, measured)
         for row in kept if recipe.only_pairs else []:
             for name in row.quality.keys() - pairs:
@@ -54,7 +60,7 @@ def load(recipe: Recipe) -> tuple[list[Row], np.ndarray]:
         )
         rows += kept
         file += [index] * len(kept)
-    return rows, np.array(file)
+    return rows, np.array(file), known
 
 
 def write_held_out(folder: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
@@ -97,7 +103,7 @@ def export_encoder(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     recipe = recipe_of(args)
-    rows, file = load(recipe)
+    rows, file, known = load(recipe)
     is_held_out = np.array([held_out(row.query, args.held_out) for row in rows])
     training, validate = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     if len(training) < 10 or len(validate) < 10:
@@ -137,7 +143,8 @@ def train(args: argparse.Namespace) -> int:
         print(f"{title}: loss {loss:.4f}, APGR {mean:.4f} ({listed})", flush=True)
         return -loss if args.choose_by == "loss" else mean
 
-    trainer.fit_heads()
+    if args.epochs == 0 or not args.fresh_heads:
+        trainer.fit_heads()
     if args.epochs > 0:
         print(f"kept {trainer.fine_tune(evaluate)}")
     else:
@@ -176,8 +183,8 @@ def train(args: argparse.Namespace) -> int:
                 "source": data.source or data.name,
                 "rows": int((file[training] == index).sum()),
                 "held_out": int((file[validate] == index).sum()),
-                "small": "+".join(data.small),
-                "large": "+".join(data.large),
+                "small": "+".join(recipe.called(data.small, known[index])),
+                "large": "+".join(recipe.called(data.large, known[index])),
                 "licence": data.licence,
             }
             for index, data in enumerate(recipe.train)

@@ -41,6 +41,10 @@ class Recipe:
     # Learn the qualities of the pairs' models alone, and not those of every model in the data.
     only_pairs: bool = False
 
+    def called(self, tier: list[str], models: set[str]) -> list[str]:
+        """What a file whose models are these calls the models of a tier."""
+        return sorted(model for model in models if self.same.get(model, model) in tier)
+
     def models(self) -> set[str]:
         """The models of all pairs."""
         return {model for data in self.train for model in (*data.small, *data.large)}
