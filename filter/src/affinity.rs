@@ -1,4 +1,4 @@
-//! Where conversations went: the key of a conversation, and a bounded memory of tiers by key.
+//! Where conversations went: the key of a conversation, and a bounded memory of what is known by key.
 //!
 //! The memory is a table of sets in the store that all workers share. A key has one set, a set has room for a few keys, and
 //! the key that was seen longest ago makes room for a new one. So its size is fixed, and what is lost costs a decision anew.
@@ -21,23 +21,74 @@ pub enum Affinity {
 }
 
 impl Affinity {
-    /// Where a turn of a conversation has to go, given where the last one went; `None`: wherever it is decided.
+    /// Where a user's turn has to go, given what is remembered of its conversation; `None`: wherever it is decided.
     #[must_use]
-    pub fn binds(self, remembered: Option<Tier>) -> Option<Tier> {
-        match (self, remembered) {
+    pub fn binds(self, remembered: Option<Trail>) -> Option<Tier> {
+        match (self, remembered.and_then(|trail| trail.belongs)) {
             (Self::Sticky, tier) => tier,
             (Self::OnlyUp, Some(Tier::Large)) => Some(Tier::Large),
             (Self::OnlyUp | Self::Off, _) => None,
         }
     }
 
-    /// What to remember of a conversation that now goes to `tier`: for one that may only go up, never less than before.
-    #[must_use]
-    pub fn keeps(self, remembered: Option<Tier>, tier: Tier) -> Tier {
-        match (self, remembered) {
+    /// Where a conversation belongs once a turn of it was decided to belong to `tier`: one that may only go up, never to
+    /// less than before.
+    fn keeps(self, before: Option<Tier>, tier: Tier) -> Tier {
+        match (self, before) {
             (Self::OnlyUp, Some(Tier::Large)) => Tier::Large,
             _ => tier,
         }
+    }
+}
+
+/// What is remembered of a conversation. The two differ after a turn that says nothing of the next: one that a client forced,
+/// that explored, or that found no scorer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trail {
+    /// Where its last turn went: a tool loop and reasoning have to follow there.
+    pub went: Tier,
+    /// Where the user's turns to come belong, if any turn has decided that.
+    pub belongs: Option<Tier>,
+}
+
+impl Trail {
+    /// In a byte: the lowest bit says where it went, the next two where it belongs.
+    fn encode(self) -> u8 {
+        let belongs = match self.belongs {
+            None => 0,
+            Some(Tier::Small) => 1 << 1,
+            Some(Tier::Large) => 2 << 1,
+        };
+        belongs | u8::from(self.went == Tier::Large)
+    }
+
+    fn decode(byte: u8) -> Option<Self> {
+        let belongs = match byte >> 1 {
+            0 => None,
+            1 => Some(Tier::Small),
+            2 => Some(Tier::Large),
+            _ => return None,
+        };
+        Some(Self { went: if byte & 1 == 0 { Tier::Small } else { Tier::Large }, belongs })
+    }
+}
+
+/// A turn that is to be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Where it goes.
+    pub tier: Tier,
+    /// Whether that says where the conversation belongs.
+    pub binds: bool,
+    /// How far it binds.
+    pub affinity: Affinity,
+}
+
+impl Step {
+    fn after(self, before: Option<Trail>) -> Trail {
+        let belonged = before.and_then(|trail| trail.belongs);
+        let belongs = if self.binds { Some(self.affinity.keeps(belonged, self.tier)) } else { belonged };
+        Trail { went: self.tier, belongs }
     }
 }
 
@@ -104,10 +155,10 @@ struct Entry {
     key: u64,
     /// Seconds since 1970.
     seen: u32,
-    tier: Tier,
+    trail: Trail,
 }
 
-/// One set, as it lies in the store: entries of key, time and tier, little-endian, 13 bytes each.
+/// One set, as it lies in the store: entries of key, time and trail, little-endian, 13 bytes each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Set(Vec<Entry>);
 
@@ -118,12 +169,8 @@ impl Set {
         let entries = bytes.chunks_exact(ENTRY).take(WAYS).filter_map(|chunk| {
             let (key, rest) = chunk.split_first_chunk::<8>()?;
             let (seen, rest) = rest.split_first_chunk::<4>()?;
-            let tier = match rest {
-                [0] => Tier::Small,
-                [1] => Tier::Large,
-                _ => return None,
-            };
-            Some(Entry { key: u64::from_le_bytes(*key), seen: u32::from_le_bytes(*seen), tier })
+            let trail = Trail::decode(*rest.first()?)?;
+            Some(Entry { key: u64::from_le_bytes(*key), seen: u32::from_le_bytes(*seen), trail })
         });
         Self(entries.collect())
     }
@@ -135,29 +182,30 @@ impl Set {
         for entry in &self.0 {
             bytes.extend_from_slice(&entry.key.to_le_bytes());
             bytes.extend_from_slice(&entry.seen.to_le_bytes());
-            bytes.push(u8::from(entry.tier == Tier::Large));
+            bytes.push(entry.trail.encode());
         }
         bytes
     }
 
-    /// Where a conversation went, unless that is more than `ttl` seconds ago.
+    /// What is known of a conversation, unless its last turn is more than `ttl` seconds ago.
     #[must_use]
-    pub fn recall(&self, key: Key, now: u32, ttl: u32) -> Option<Tier> {
+    pub fn recall(&self, key: Key, now: u32, ttl: u32) -> Option<Trail> {
         let entry = self.0.iter().find(|entry| entry.key == key.0)?;
-        (now.saturating_sub(entry.seen) <= ttl).then_some(entry.tier)
+        (now.saturating_sub(entry.seen) <= ttl).then_some(entry.trail)
     }
 
-    /// Notes where a conversation went; false when there is nothing new to store. `affinity` says whether an earlier note
-    /// outweighs this one. The time is brought up to date only once
-    /// a quarter of `ttl` is over, so that a busy conversation does not write at every turn.
-    pub fn remember(&mut self, affinity: Affinity, key: Key, tier: Tier, now: u32, ttl: u32) -> bool {
-        let tier = affinity.keeps(self.recall(key, now, ttl), tier);
-        if let Some(entry) = self.0.iter_mut().find(|entry| entry.key == key.0) {
-            let fresh = entry.tier == tier && now.saturating_sub(entry.seen) < ttl / 4;
-            (entry.tier, entry.seen) = if fresh { (entry.tier, entry.seen) } else { (tier, now) };
+    /// Notes a turn of a conversation; false when there is nothing new to store. The time is brought up to date only once a
+    /// quarter of `ttl` is over, so that a busy conversation does not write at every turn.
+    pub fn remember(&mut self, key: Key, step: Step, now: u32, ttl: u32) -> bool {
+        let trail = step.after(self.recall(key, now, ttl));
+        let entry = Entry { key: key.0, seen: now, trail };
+        if let Some(known) = self.0.iter_mut().find(|entry| entry.key == key.0) {
+            let fresh = known.trail == trail && now.saturating_sub(known.seen) < ttl / 4;
+            if !fresh {
+                *known = entry;
+            }
             return !fresh;
         }
-        let entry = Entry { key: key.0, seen: now, tier };
         if self.0.len() < WAYS {
             self.0.push(entry);
         } else if let Some(oldest) = self.0.iter_mut().min_by_key(|entry| entry.seen) {
@@ -168,178 +216,4 @@ impl Set {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::Api;
-    use proptest::prelude::*;
-
-    const HOUR: u32 = 3600;
-
-    fn key(header: Option<&str>, body: &str) -> Option<Key> {
-        let request = Api::OpenAiResponses.read("/v1/responses", body.as_bytes()).unwrap();
-        Key::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request)
-    }
-
-    #[test]
-    fn the_same_conversation_has_the_same_key() {
-        let first = r#"{"instructions":"s","input":[{"role":"user","content":"hi"}]}"#;
-        let later = r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":"ho"},
-            {"role":"user","content":"more"}],"instructions":"s","temperature":1}"#;
-        assert_eq!(key(None, first), key(None, later));
-        let others = [
-            r#"{"instructions":"t","input":"hi"}"#,
-            r#"{"instructions":"s","input":"ho"}"#,
-            r#"{"instructions":"s","input":"hi","user":"u1"}"#,
-            r#"{"instructions":"s","input":"hi","prompt_cache_key":"k"}"#,
-            r#"{"instructions":"s","input":"hi","previous_response_id":"k"}"#,
-            r#"{"instructions":"sh","input":"i"}"#,
-        ];
-        let mut keys: Vec<_> = others.iter().map(|body| key(None, body).unwrap().0).collect();
-        keys.extend([key(None, first).unwrap().0, key(Some("k"), first).unwrap().0]);
-        keys.push(Key::of_stored("other pair", "k").0);
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), 9);
-    }
-
-    /// As agents do: a system prompt that is never quite the same, and reminders that come and go.
-    #[test]
-    fn what_harnesses_change_does_not_change_the_key() {
-        let body = |system: &str, reminder: &str| {
-            format!(
-                r#"{{"user":"u1","instructions":"{system}","input":[{{"role":"user","content":"<system-reminder>{reminder}</system-reminder>hi"}}]}}"#
-            )
-        };
-        assert_eq!(key(None, &body("s 1", "a")), key(None, &body("s 2", "b")));
-        let unnamed = |system: &str, reminder: &str| key(None, &body(system, reminder).replace(r#""user":"u1","#, ""));
-        assert_eq!(unnamed("s", "a"), unnamed("s", "b"));
-        assert_ne!(unnamed("s", "a"), unnamed("t", "a"));
-    }
-
-    #[test]
-    fn ids_go_before_contents() {
-        let with = |ids: &str, text: &str| format!(r#"{{"input":"{text}"{ids}}}"#);
-        for ids in [r#","previous_response_id":"r""#, r#","conversation":{"id":"c"}"#] {
-            assert_eq!(key(None, &with(ids, "a")), key(None, &with(ids, "b")), "{ids}");
-            // The response is known to one upstream only, whatever the session.
-            assert_eq!(key(Some("h"), &with(ids, "a")), key(None, &with(ids, "a")), "{ids}");
-        }
-        assert_eq!(key(Some("h"), &with("", "a")), key(Some("h"), &with(r#","prompt_cache_key":"k""#, "b")));
-        assert_eq!(key(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), None);
-        assert_eq!(key(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
-    }
-
-    #[test]
-    fn a_cache_key_is_shared_by_conversations() {
-        let with = |input: &str| format!(r#"{{"input":{input},"prompt_cache_key":"the application's"}}"#);
-        assert_ne!(key(None, &with(r#""a""#)), key(None, &with(r#""b""#)));
-        let result = with(r#"[{"type":"function_call_output","output":"x"}]"#);
-        assert!(key(None, &result).is_some(), "better than nothing");
-        assert_ne!(key(None, &result), key(None, &with(r#""x""#)));
-    }
-
-    #[test]
-    fn what_is_blank_is_shared_by_strangers() {
-        let body = |text: &str, ids: &str| format!(r#"{{"instructions":"s","input":"{text}"{ids}}}"#);
-        let plain = key(None, &body("hi", ""));
-        assert_eq!(key(Some(""), &body("hi", "")), plain);
-        assert_eq!(key(Some("  "), &body("hi", "")), plain);
-        for ids in
-            [r#","user":"""#, r#","prompt_cache_key":" ""#, r#","previous_response_id":"""#, r#","conversation":"""#]
-        {
-            assert_eq!(key(None, &body("hi", ids)), plain, "{ids}");
-        }
-        // The first thing that the user says, not the first turn: that may hold an image, or a harness's words alone.
-        let image = r#"{"role":"user","content":[{"type":"input_image","image_url":"u"}]}"#;
-        let note = r#"{"role":"user","content":"<system-reminder>now</system-reminder>"}"#;
-        for first in [image, note] {
-            let asks = |text: &str| {
-                format!(r#"{{"instructions":"s","input":[{first},{{"role":"user","content":"{text}"}}]}}"#)
-            };
-            assert_eq!(key(None, &asks("hi")), plain, "{first}");
-            assert_ne!(key(None, &asks("ho")), plain, "{first}");
-        }
-        assert_eq!(key(None, &format!(r#"{{"input":[{image}]}}"#)), None);
-    }
-
-    #[test]
-    fn only_up_never_forgets_large() {
-        use Tier::{Large, Small};
-        for (affinity, after) in [(Affinity::OnlyUp, Large), (Affinity::Sticky, Small), (Affinity::Off, Small)] {
-            let mut set = Set::default();
-            set.remember(affinity, Key(7), Large, 1000, HOUR);
-            set.remember(affinity, Key(7), Small, 1001, HOUR);
-            assert_eq!(set.recall(Key(7), 1002, HOUR), Some(after), "{affinity:?}");
-            // What has expired weighs nothing.
-            set.remember(affinity, Key(7), Small, 1002 + HOUR, HOUR);
-            assert_eq!(set.recall(Key(7), 1002 + HOUR, HOUR), Some(Small), "{affinity:?}");
-        }
-    }
-
-    #[test]
-    fn modes() {
-        use Tier::{Large, Small};
-        let table = [
-            (Affinity::Off, None, None),
-            (Affinity::Off, Some(Small), None),
-            (Affinity::Off, Some(Large), None),
-            (Affinity::Sticky, None, None),
-            (Affinity::Sticky, Some(Small), Some(Small)),
-            (Affinity::Sticky, Some(Large), Some(Large)),
-            (Affinity::OnlyUp, None, None),
-            (Affinity::OnlyUp, Some(Small), None),
-            (Affinity::OnlyUp, Some(Large), Some(Large)),
-        ];
-        for (affinity, remembered, want) in table {
-            assert_eq!(affinity.binds(remembered), want, "{affinity:?} {remembered:?}");
-        }
-    }
-
-    #[test]
-    fn a_set_remembers_until_the_time_is_over() {
-        let mut set = Set::default();
-        assert!(set.remember(Affinity::Off, Key(7), Tier::Small, 1000, HOUR));
-        assert_eq!(set.recall(Key(7), 1000 + HOUR, HOUR), Some(Tier::Small));
-        assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), None);
-        assert_eq!(set.recall(Key(8), 1000, HOUR), None);
-        assert!(!set.remember(Affinity::Off, Key(7), Tier::Small, 1000 + HOUR / 8, HOUR), "nothing new");
-        assert!(
-            set.remember(Affinity::Off, Key(7), Tier::Small, 1000 + HOUR / 2, HOUR),
-            "the time is brought up to date"
-        );
-        assert!(set.remember(Affinity::Off, Key(7), Tier::Large, 1001 + HOUR / 2, HOUR), "a change is stored at once");
-        assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), Some(Tier::Large));
-    }
-
-    #[test]
-    fn a_full_set_forgets_the_one_seen_longest_ago() {
-        let mut set = Set::default();
-        for i in 0..100 {
-            set.remember(Affinity::Off, Key(i), Tier::Small, i as u32, HOUR);
-        }
-        assert_eq!(set.encode().len(), WAYS * ENTRY);
-        assert_eq!(set.recall(Key(91), 100, HOUR), None);
-        for i in 92..100 {
-            assert_eq!(set.recall(Key(i), 100, HOUR), Some(Tier::Small), "{i}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_set_comes_back_as_it_was_stored(keys in prop::collection::vec((any::<u64>(), any::<u32>(), any::<bool>()), 0..20)) {
-            let mut set = Set::default();
-            for (key, now, large) in keys {
-                set.remember(Affinity::Off, Key(key), if large { Tier::Large } else { Tier::Small }, now, HOUR);
-            }
-            prop_assert_eq!(Set::decode(&set.encode()), set);
-        }
-
-        #[test]
-        fn any_bytes_are_taken_calmly(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), sets in any::<u32>()) {
-            let mut set = Set::decode(&bytes);
-            set.remember(Affinity::Off, Key(key), Tier::Small, 0, HOUR);
-            prop_assert!(set.encode().len() <= WAYS * ENTRY);
-            prop_assert!(sets == 0 || Key(key).set(sets) < sets);
-        }
-    }
-}
+mod tests;

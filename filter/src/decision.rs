@@ -3,7 +3,7 @@
 //! The order is fixed: what stops a body from being read, then what needs no score, then the score, and without a
 //! score the large model.
 
-use crate::affinity::Affinity;
+use crate::affinity::{Affinity, Step, Trail};
 use crate::api::{Request, Unparsable};
 use crate::config::{Config, Pair, Target};
 use crate::dial::Dial;
@@ -184,7 +184,7 @@ pub fn pass_through(pair: &Pair, model: Option<&str>) -> Tier {
     if model == Some(pair.small.model.as_str()) { Tier::Small } else { Tier::Large }
 }
 
-/// What to do once the body has been read. `recall` tells where the request's conversation went, if that is known; it is
+/// What to do once the body has been read. `recall` tells what is remembered of the request's conversation; it is
 /// asked only where the answer matters. `asked` holds what the client may ask for and does.
 ///
 /// # Errors
@@ -193,7 +193,7 @@ pub fn before_score(
     policy: &Policy,
     asked: Overrides,
     request: &Request<'_>,
-    recall: impl FnOnce() -> Option<Tier>,
+    recall: impl FnOnce() -> Option<Trail>,
 ) -> Result<Plan, Unparsable> {
     let pair = &policy.pair;
     let model = request.model.as_ref().map(|model| model.name.as_ref());
@@ -219,7 +219,10 @@ pub fn before_score(
         (false, _) => return decided(Tier::Large, Reason::Capability),
     }
     if continuation {
-        return recall().map_or_else(|| decided(Tier::Large, Reason::ToolLoop), |tier| decided(tier, Reason::Affinity));
+        return match recall() {
+            Some(trail) => decided(trail.went, Reason::Affinity),
+            None => decided(Tier::Large, Reason::ToolLoop),
+        };
     }
     // A small model of which nobody says what it can do is not shown earlier images either.
     let unreadable = query.has_media || (request.media > 0 && pair.small.capabilities.is_none());
@@ -235,21 +238,22 @@ pub fn before_score(
     Ok(Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) })
 }
 
-/// Whether it may be worth remembering where this request goes; [`is_kept`] tells once it is decided.
+/// Whether it is worth remembering where this request goes.
 #[must_use]
 pub fn is_to_be_remembered(policy: &Policy, request: &Request<'_>) -> bool {
     !policy.shadow && (policy.pair.affinity != Affinity::Off || request.may_be_continued())
 }
 
-/// Whether a decision is to be remembered. What a tool loop may follow on is, in any case. For the user's turns to come only
-/// those count that say where the conversation belongs: not what a client forced, an experiment, or a scorer's bad minute.
+/// What to remember of a decision. A tool loop has to follow wherever it went. For the user's turns to come only those count
+/// that say where the conversation belongs: not what a client forced, an experiment, or a scorer's bad minute, nor what went
+/// on with one of these; a turn that went by affinity leaves what is known as it is.
 #[must_use]
-pub fn is_kept(reason: Reason, may_be_continued: bool) -> bool {
-    let belongs = matches!(
-        reason,
-        Reason::Score | Reason::Context | Reason::Capability | Reason::Affinity | Reason::ToolLoop | Reason::NonText
+pub fn step(policy: &Policy, decision: &Decision) -> Step {
+    let binds = matches!(
+        decision.reason,
+        Reason::Score | Reason::Context | Reason::Capability | Reason::ToolLoop | Reason::NonText
     );
-    may_be_continued || belongs
+    Step { tier: decision.tier, binds, affinity: policy.pair.affinity }
 }
 
 /// The decision once the scorer has answered, or could not. The request's id decides whether it explores.

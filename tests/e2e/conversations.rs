@@ -107,6 +107,82 @@ async fn what_did_not_decide_by_the_query_binds_no_later_turn() {
     stack.send(CHAT, turns(&["do as I say, please", "ok", easy]), &[]).await.expect("small", "score");
 }
 
+/// A conversation with tools, and one with an API whose answers may be signed unasked: path and body, of what the user says.
+fn agents() -> [fn(&[&str]) -> (&'static str, String); 2] {
+    let with_tools = |texts: &[&str]| {
+        let mut body: Value = serde_json::from_str(&turns(texts)).unwrap();
+        body["tools"] = tools();
+        (CHAT, body.to_string())
+    };
+    let gemini = |texts: &[&str]| {
+        let content = |(i, text): (usize, &&str)| {
+            let role = if i % 2 == 0 { "user" } else { "model" };
+            json!({"role": role, "parts": [{"text": text}]})
+        };
+        let contents: Vec<_> = texts.iter().enumerate().map(content).collect();
+        ("/v1beta/models/auto:generateContent", json!({"contents": contents}).to_string())
+    };
+    [with_tools, gemini]
+}
+
+/// A tool loop has to go on where a stray turn went; the user's next question does not.
+#[tokio::test]
+async fn what_a_loop_follows_binds_no_later_turn_either() {
+    let easy = "score 0.9 an easy question here";
+    for mode in ["sticky", "only_up"] {
+        let stack = Stack::start(|setup| {
+            setup.plugin("/pairs/chat/affinity", json!(mode)).plugin("/pairs/chat/allow_override", json!(true))
+        })
+        .await;
+        for (number, conversation) in agents().iter().enumerate() {
+            let ask = async |texts: &[&str], headers: &[(&str, &str)]| {
+                let (path, body) = conversation(texts);
+                stack.send(path, body, headers).await
+            };
+            let failed = &format!("status 500 for agent {number}");
+            ask(&[failed], &[]).await.expect("large", "scorer_error");
+            ask(&[failed, "ok", easy], &[]).await.expect("small", "score");
+            let (wish, forced) = (&format!("do as I say, agent {number}"), [("x-hybrid-llm-tier", "large")]);
+            ask(&[wish], &forced).await.expect("large", "forced");
+            ask(&[wish, "ok", easy], &[]).await.expect("small", "score");
+            // Nor does a turn that was forced elsewhere make forget where the conversation belongs.
+            let hard = &format!("score 0.1 a hard question for agent {number}");
+            ask(&[hard], &[]).await.expect("large", "score");
+            ask(&[hard, "ok", easy], &[("x-hybrid-llm-tier", "small")]).await.expect("small", "forced");
+            ask(&[hard, "ok", easy, "ok", easy], &[]).await.expect("large", "affinity");
+        }
+        let (first, second) = tool_loop("status 500 in a loop");
+        stack.send(CHAT, first.clone(), &[]).await.expect("large", "scorer_error");
+        stack.send(CHAT, second, &[]).await.expect("large", "affinity");
+        let mut then: Value = serde_json::from_str(&first).unwrap();
+        then["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": easy}));
+        stack.send(CHAT, then.to_string(), &[]).await.expect("small", "score");
+    }
+}
+
+#[tokio::test]
+async fn exploring_binds_no_later_turn() {
+    let stack = Stack::start(|setup| {
+        setup.plugin("/pairs/chat/affinity", json!("sticky")).plugin("/pairs/chat/explore", json!(0.5))
+    })
+    .await;
+    for (agent, conversation) in agents().iter().enumerate() {
+        let mut explored = 0;
+        for number in 0.. {
+            let first = format!("score 0.9 question number {number} for agent {agent}");
+            let (path, body) = conversation(&[&first]);
+            explored += usize::from(stack.send(path, body, &[]).await.reply.header("x-hybrid-llm-reason") == "explore");
+            let (path, body) = conversation(&[&first, "ok", "score 0.9 and another one"]);
+            let then = stack.send(path, body, &[]).await;
+            let (by, reason) = (then.by, then.reply.header("x-hybrid-llm-reason"));
+            assert!(matches!((by, reason), ("small", "score" | "affinity") | ("large", "explore")), "{by} {reason}");
+            if explored == 4 {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn workers_share_what_they_remember() {
     let stack = Stack::start(|setup: Setup| setup.concurrency(4).plugin("/pairs/chat/affinity", json!("sticky"))).await;

@@ -23,7 +23,12 @@ fn plan(policy: &Policy, asked: Overrides, body: &str) -> String {
     plan_with(policy, asked, body, None)
 }
 
+/// With a conversation that went to a tier and belongs there.
 fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Tier>) -> String {
+    plan_after(policy, asked, body, remembered.map(|tier| Trail { went: tier, belongs: Some(tier) }))
+}
+
+fn plan_after(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Trail>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
     match before_score(policy, asked, &request, || remembered).unwrap() {
         Plan::PassThrough(tier) => format!("pass to {}", tier.as_str()),
@@ -177,18 +182,70 @@ fn what_is_remembered() {
     assert!(!is_to_be_remembered(&Policy { shadow: true, ..sticky }, &tools));
 }
 
+/// One bad minute of the scorer, one forced request, one experiment, and what goes on with them: the next turn is decided anew.
 #[test]
-fn what_is_kept_of_a_decision() {
+fn which_decisions_bind_later_turns() {
+    use Reason::{Capability, Context, NonText, Score, ToolLoop};
+    let sticky = with(serde_json::json!({"affinity": "sticky"}));
     for &reason in Reason::ALL {
-        assert!(is_kept(reason, true), "a tool loop follows, whatever the reason: {reason:?}");
+        let step = step(&sticky, &Decision::unscored(Tier::Small, reason));
+        let binds = matches!(reason, Score | Context | Capability | NonText | ToolLoop);
+        assert_eq!(step, Step { tier: Tier::Small, binds, affinity: Affinity::Sticky }, "{reason:?}");
     }
-    for reason in [Reason::Score, Reason::Affinity, Reason::Context, Reason::Capability, Reason::NonText] {
-        assert!(is_kept(reason, false), "{reason:?}");
+}
+
+/// A whole conversation with an agent, whose every turn declares tools, through the memory itself.
+#[test]
+fn a_stray_turn_does_not_bind_the_next_user_turn() {
+    use crate::affinity::{Key, Set};
+    let user = |texts: &[&str]| {
+        let turns = texts.iter().map(|text| serde_json::json!({"role": "user", "content": text}));
+        let turns: Vec<_> = turns.collect();
+        serde_json::json!({"model": "auto", "messages": turns, "tools": [{"type": "function"}]}).to_string()
+    };
+    let call = r#"{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
+        {"role":"tool","tool_call_id":"c","content":"rain"}"#;
+    let first = "Is it going to rain in Oslo today?";
+    let (opening, then) = (user(&[first]), user(&[first, "And is it going to rain tomorrow?"]));
+    let result = opening.replacen("}]", &format!("}},{call}]"), 1);
+    let key = |body: &str| {
+        let request = Api::OpenAiChat.read("", body.as_bytes()).unwrap();
+        Key::of("open", &crate::query::QueryPolicy::default(), None, &request).unwrap()
+    };
+    assert!(key(&opening) == key(&result) && key(&opening) == key(&then));
+    let ask = r#"ask "And is it going to rain tomorrow?" Threshold(0.5)"#;
+    let table = [
+        // Mode, what decided the first turn and where it went, where its loop goes on, and the next user turn.
+        ("sticky", Reason::Score, Tier::Small, "small affinity", "small affinity"),
+        ("sticky", Reason::Score, Tier::Large, "large affinity", "large affinity"),
+        ("sticky", Reason::Timeout, Tier::Large, "large affinity", ask),
+        ("sticky", Reason::Forced, Tier::Small, "small affinity", ask),
+        ("sticky", Reason::Forced, Tier::Large, "large affinity", ask),
+        ("sticky", Reason::Explore, Tier::Small, "small affinity", ask),
+        ("only_up", Reason::Score, Tier::Large, "large affinity", "large affinity"),
+        ("only_up", Reason::ScorerError, Tier::Large, "large affinity", ask),
+        ("off", Reason::Score, Tier::Large, "large affinity", ask),
+    ];
+    for (mode, reason, tier, in_loop, next) in table {
+        let policy = with(serde_json::json!({"affinity": mode}));
+        let mut set = Set::default();
+        set.remember(key(&opening), step(&policy, &Decision::unscored(tier, reason)), 0, 3600);
+        let recalled = set.recall(key(&opening), 1, 3600);
+        assert_eq!(plan_after(&policy, Overrides::default(), &result, recalled), in_loop, "{mode} {reason:?}");
+        set.remember(key(&result), step(&policy, &Decision::unscored(tier, Reason::Affinity)), 1, 3600);
+        let recalled = set.recall(key(&opening), 2, 3600);
+        assert_eq!(plan_after(&policy, Overrides::default(), &then, recalled), next, "{mode} {reason:?}");
     }
-    // One bad minute of the scorer, one forced request, one experiment: the next turn is decided anew.
-    for reason in [Reason::Timeout, Reason::BreakerOpen, Reason::Overloaded, Reason::Forced, Reason::Explore] {
-        assert!(!is_kept(reason, false), "{reason:?}");
+    // A client that forces small once does not make a conversation that belongs to large forget it.
+    let up = with(serde_json::json!({"affinity": "only_up"}));
+    let mut set = Set::default();
+    for (tier, reason) in [(Tier::Large, Reason::Score), (Tier::Small, Reason::Forced), (Tier::Small, Reason::Affinity)]
+    {
+        set.remember(key(&opening), step(&up, &Decision::unscored(tier, reason)), 0, 3600);
     }
+    let recalled = set.recall(key(&opening), 1, 3600);
+    assert_eq!(plan_after(&up, Overrides::default(), &result, recalled), "small affinity");
+    assert_eq!(plan_after(&up, Overrides::default(), &then, recalled), "large affinity");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::Plugin;
 use super::routes::{Lane, Route};
 use super::{memory, proxy};
-use crate::affinity::{Affinity, Key};
+use crate::affinity::Key;
 use crate::api::{Api, ModelName, Place, Request, Unparsable};
 use crate::decision::{self, Decision, Plan, Reason};
 use crate::dial::Dial;
@@ -38,8 +38,6 @@ struct Held {
     note: Option<OverrideNote>,
     /// What to remember where it goes by.
     key: Option<Key>,
-    /// The answer may bring what only this tier can go on with.
-    may_be_continued: bool,
     /// The upstream keeps the conversation, under an id that its answer tells.
     is_stored: bool,
 }
@@ -137,10 +135,13 @@ impl Exchange {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
-        let held = |note, key| {
-            let lane = Rc::clone(lane);
-            let may_be_continued = request.may_be_continued();
-            Held { lane, place, body_len, note, key, may_be_continued, is_stored: api == Api::OpenAiResponses }
+        let held = |note, key| Held {
+            lane: Rc::clone(lane),
+            place,
+            body_len,
+            note,
+            key,
+            is_stored: api == Api::OpenAiResponses,
         };
         let Some(policy) = &lane.policy else {
             return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
@@ -247,7 +248,6 @@ impl Exchange {
             body_len: 0,
             note: lane.policy.as_ref().and_then(|policy| wishes.granted(policy).1),
             key: None,
-            may_be_continued: false,
             is_stored: false,
         };
         self.send(held, Decision::fail_open(reason));
@@ -255,7 +255,7 @@ impl Exchange {
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { lane, place, body_len, note, key, may_be_continued, is_stored } = held;
+        let Held { lane, place, body_len, note, key, is_stored } = held;
         let target = decision.tier.target(&lane.pair);
         match place {
             Some(Place::Body(span)) => {
@@ -273,10 +273,8 @@ impl Exchange {
         }
         self.set_cluster(&target.cluster);
         lane.counters.count(&decision);
-        if let Some(key) = key.filter(|_| decision::is_kept(decision.reason, may_be_continued)) {
-            // A tool loop has to follow where it really went, even where a conversation may only go up.
-            let affinity = if may_be_continued { Affinity::Off } else { lane.pair.affinity };
-            memory::remember(self.plugin.config.memory, affinity, key, decision.tier);
+        if let (Some(key), Some(policy)) = (key, &lane.policy) {
+            memory::remember(self.plugin.config.memory, key, decision::step(policy, &decision));
         }
         let note = note.map(|note| note.after(decision.reason));
         let id = (is_stored && key.is_some()).then(ResponseId::default);
@@ -329,8 +327,10 @@ impl Exchange {
         let Some(id) = watched else { return };
         match id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
             Some(Some(found)) => {
-                let key = Key::of_stored(&lane.pair.name, &found);
-                memory::remember(self.plugin.config.memory, Affinity::Off, key, decision.tier);
+                if let Some(policy) = &lane.policy {
+                    let key = Key::of_stored(&lane.pair.name, &found);
+                    memory::remember(self.plugin.config.memory, key, decision::step(policy, decision));
+                }
                 *watched = None;
             }
             Some(None) => *watched = None,

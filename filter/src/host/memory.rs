@@ -1,8 +1,7 @@
 //! The memory of where conversations went, in the proxy's store that all workers share.
 
-use crate::affinity::{Affinity, Key, Set};
+use crate::affinity::{Key, Set, Step, Trail};
 use crate::config::Memory;
-use crate::decision::Tier;
 use proxy_wasm::hostcalls;
 use std::time::UNIX_EPOCH;
 
@@ -10,19 +9,19 @@ use std::time::UNIX_EPOCH;
 /// so is what two workers write at once into a set that was empty: its first write has no version to be compared with.
 const TRIES: usize = 3;
 
-/// Where the conversation went.
-pub(super) fn recall(memory: Memory, key: Key) -> Option<Tier> {
+/// What is known of the conversation.
+pub(super) fn recall(memory: Memory, key: Key) -> Option<Trail> {
     let (bytes, _) = hostcalls::get_shared_data(&name(memory, key)).ok()?;
     Set::decode(&bytes?).recall(key, now(), memory.ttl)
 }
 
 /// Notes where the conversation goes.
-pub(super) fn remember(memory: Memory, affinity: Affinity, key: Key, tier: Tier) {
+pub(super) fn remember(memory: Memory, key: Key, step: Step) {
     let name = name(memory, key);
     for _ in 0..TRIES {
         let Ok((bytes, cas)) = hostcalls::get_shared_data(&name) else { return };
         let mut set = Set::decode(&bytes.unwrap_or_default());
-        if !set.remember(affinity, key, tier, now(), memory.ttl)
+        if !set.remember(key, step, now(), memory.ttl)
             || hostcalls::set_shared_data(&name, Some(&set.encode()), cas).is_ok()
         {
             return;

@@ -1,0 +1,204 @@
+//! Keys, sets of conversations, and what is remembered of each.
+
+use super::*;
+use crate::api::Api;
+use proptest::prelude::*;
+
+const HOUR: u32 = 3600;
+
+fn step(affinity: Affinity, tier: Tier) -> Step {
+    Step { tier, binds: true, affinity }
+}
+
+/// A turn that says nothing of the next.
+fn stray(tier: Tier) -> Step {
+    Step { tier, binds: false, affinity: Affinity::Off }
+}
+
+fn trail(went: Tier, belongs: Option<Tier>) -> Trail {
+    Trail { went, belongs }
+}
+
+fn key(header: Option<&str>, body: &str) -> Option<Key> {
+    let request = Api::OpenAiResponses.read("/v1/responses", body.as_bytes()).unwrap();
+    Key::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request)
+}
+
+#[test]
+fn the_same_conversation_has_the_same_key() {
+    let first = r#"{"instructions":"s","input":[{"role":"user","content":"hi"}]}"#;
+    let later = r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":"ho"},
+        {"role":"user","content":"more"}],"instructions":"s","temperature":1}"#;
+    assert_eq!(key(None, first), key(None, later));
+    let others = [
+        r#"{"instructions":"t","input":"hi"}"#,
+        r#"{"instructions":"s","input":"ho"}"#,
+        r#"{"instructions":"s","input":"hi","user":"u1"}"#,
+        r#"{"instructions":"s","input":"hi","prompt_cache_key":"k"}"#,
+        r#"{"instructions":"s","input":"hi","previous_response_id":"k"}"#,
+        r#"{"instructions":"sh","input":"i"}"#,
+    ];
+    let mut keys: Vec<_> = others.iter().map(|body| key(None, body).unwrap().0).collect();
+    keys.extend([key(None, first).unwrap().0, key(Some("k"), first).unwrap().0]);
+    keys.push(Key::of_stored("other pair", "k").0);
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 9);
+}
+
+/// As agents do: a system prompt that is never quite the same, and reminders that come and go.
+#[test]
+fn what_harnesses_change_does_not_change_the_key() {
+    let body = |system: &str, reminder: &str| {
+        format!(
+            r#"{{"user":"u1","instructions":"{system}","input":[{{"role":"user","content":"<system-reminder>{reminder}</system-reminder>hi"}}]}}"#
+        )
+    };
+    assert_eq!(key(None, &body("s 1", "a")), key(None, &body("s 2", "b")));
+    let unnamed = |system: &str, reminder: &str| key(None, &body(system, reminder).replace(r#""user":"u1","#, ""));
+    assert_eq!(unnamed("s", "a"), unnamed("s", "b"));
+    assert_ne!(unnamed("s", "a"), unnamed("t", "a"));
+}
+
+#[test]
+fn ids_go_before_contents() {
+    let with = |ids: &str, text: &str| format!(r#"{{"input":"{text}"{ids}}}"#);
+    for ids in [r#","previous_response_id":"r""#, r#","conversation":{"id":"c"}"#] {
+        assert_eq!(key(None, &with(ids, "a")), key(None, &with(ids, "b")), "{ids}");
+        // The response is known to one upstream only, whatever the session.
+        assert_eq!(key(Some("h"), &with(ids, "a")), key(None, &with(ids, "a")), "{ids}");
+    }
+    assert_eq!(key(Some("h"), &with("", "a")), key(Some("h"), &with(r#","prompt_cache_key":"k""#, "b")));
+    assert_eq!(key(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), None);
+    assert_eq!(key(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
+}
+
+#[test]
+fn a_cache_key_is_shared_by_conversations() {
+    let with = |input: &str| format!(r#"{{"input":{input},"prompt_cache_key":"the application's"}}"#);
+    assert_ne!(key(None, &with(r#""a""#)), key(None, &with(r#""b""#)));
+    let result = with(r#"[{"type":"function_call_output","output":"x"}]"#);
+    assert!(key(None, &result).is_some(), "better than nothing");
+    assert_ne!(key(None, &result), key(None, &with(r#""x""#)));
+}
+
+#[test]
+fn what_is_blank_is_shared_by_strangers() {
+    let body = |text: &str, ids: &str| format!(r#"{{"instructions":"s","input":"{text}"{ids}}}"#);
+    let plain = key(None, &body("hi", ""));
+    assert_eq!(key(Some(""), &body("hi", "")), plain);
+    assert_eq!(key(Some("  "), &body("hi", "")), plain);
+    for ids in [r#","user":"""#, r#","prompt_cache_key":" ""#, r#","previous_response_id":"""#, r#","conversation":"""#]
+    {
+        assert_eq!(key(None, &body("hi", ids)), plain, "{ids}");
+    }
+    // The first thing that the user says, not the first turn: that may hold an image, or a harness's words alone.
+    let image = r#"{"role":"user","content":[{"type":"input_image","image_url":"u"}]}"#;
+    let note = r#"{"role":"user","content":"<system-reminder>now</system-reminder>"}"#;
+    for first in [image, note] {
+        let asks =
+            |text: &str| format!(r#"{{"instructions":"s","input":[{first},{{"role":"user","content":"{text}"}}]}}"#);
+        assert_eq!(key(None, &asks("hi")), plain, "{first}");
+        assert_ne!(key(None, &asks("ho")), plain, "{first}");
+    }
+    assert_eq!(key(None, &format!(r#"{{"input":[{image}]}}"#)), None);
+}
+
+#[test]
+fn only_up_never_forgets_large() {
+    use Tier::{Large, Small};
+    for (affinity, after) in [(Affinity::OnlyUp, Large), (Affinity::Sticky, Small), (Affinity::Off, Small)] {
+        let mut set = Set::default();
+        set.remember(Key(7), step(affinity, Large), 1000, HOUR);
+        set.remember(Key(7), step(affinity, Small), 1001, HOUR);
+        assert_eq!(set.recall(Key(7), 1002, HOUR), Some(trail(Small, Some(after))), "{affinity:?}");
+        // What has expired weighs nothing.
+        set.remember(Key(7), step(affinity, Small), 1002 + HOUR, HOUR);
+        assert_eq!(set.recall(Key(7), 1002 + HOUR, HOUR), Some(trail(Small, Some(Small))), "{affinity:?}");
+    }
+}
+
+#[test]
+fn a_turn_that_binds_none_moves_the_loop_and_not_the_conversation() {
+    use Tier::{Large, Small};
+    for affinity in [Affinity::Off, Affinity::Sticky, Affinity::OnlyUp] {
+        for (belongs, astray) in [(Small, Large), (Large, Small)] {
+            let mut set = Set::default();
+            set.remember(Key(7), stray(astray), 1000, HOUR);
+            assert_eq!(set.recall(Key(7), 1001, HOUR), Some(trail(astray, None)));
+            assert_eq!(affinity.binds(set.recall(Key(7), 1001, HOUR)), None);
+            set.remember(Key(7), step(affinity, belongs), 1002, HOUR);
+            set.remember(Key(7), stray(astray), 1003, HOUR);
+            assert_eq!(set.recall(Key(7), 1004, HOUR), Some(trail(astray, Some(belongs))), "{affinity:?}");
+        }
+    }
+}
+
+#[test]
+fn modes() {
+    use Tier::{Large, Small};
+    let table = [
+        (Affinity::Off, None, None),
+        (Affinity::Off, Some(Small), None),
+        (Affinity::Off, Some(Large), None),
+        (Affinity::Sticky, None, None),
+        (Affinity::Sticky, Some(Small), Some(Small)),
+        (Affinity::Sticky, Some(Large), Some(Large)),
+        (Affinity::OnlyUp, None, None),
+        (Affinity::OnlyUp, Some(Small), None),
+        (Affinity::OnlyUp, Some(Large), Some(Large)),
+    ];
+    for (affinity, belongs, want) in table {
+        for went in [Small, Large] {
+            assert_eq!(affinity.binds(Some(trail(went, belongs))), want, "{affinity:?} {belongs:?}");
+        }
+        assert_eq!(affinity.binds(None), None);
+    }
+}
+
+#[test]
+fn a_set_remembers_until_the_time_is_over() {
+    let mut set = Set::default();
+    assert!(set.remember(Key(7), stray(Tier::Small), 1000, HOUR));
+    assert_eq!(set.recall(Key(7), 1000 + HOUR, HOUR), Some(trail(Tier::Small, None)));
+    assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), None);
+    assert_eq!(set.recall(Key(8), 1000, HOUR), None);
+    assert!(!set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 8, HOUR), "nothing new");
+    assert!(set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 2, HOUR), "the time is brought up to date");
+    assert!(set.remember(Key(7), stray(Tier::Large), 1001 + HOUR / 2, HOUR), "a change is stored at once");
+    assert!(set.remember(Key(7), step(Affinity::Sticky, Tier::Large), 1002 + HOUR / 2, HOUR), "so is where it belongs");
+    assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), Some(trail(Tier::Large, Some(Tier::Large))));
+}
+
+#[test]
+fn a_full_set_forgets_the_one_seen_longest_ago() {
+    let mut set = Set::default();
+    for i in 0..100 {
+        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+    }
+    assert_eq!(set.encode().len(), WAYS * ENTRY);
+    assert_eq!(set.recall(Key(91), 100, HOUR), None);
+    for i in 92..100 {
+        assert_eq!(set.recall(Key(i), 100, HOUR), Some(trail(Tier::Small, None)), "{i}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_set_comes_back_as_it_was_stored(keys in prop::collection::vec((0..12_u64, any::<u32>(), any::<bool>(), any::<bool>()), 0..20)) {
+        let mut set = Set::default();
+        for (key, now, large, binds) in keys {
+            let tier = if large { Tier::Large } else { Tier::Small };
+            set.remember(Key(key << 40 | key), Step { tier, binds, affinity: Affinity::Sticky }, now, HOUR);
+        }
+        prop_assert_eq!(Set::decode(&set.encode()), set);
+    }
+
+    #[test]
+    fn any_bytes_are_taken_calmly(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), sets in any::<u32>()) {
+        let mut set = Set::decode(&bytes);
+        set.remember(Key(key), stray(Tier::Small), 0, HOUR);
+        prop_assert!(set.encode().len() <= WAYS * ENTRY);
+        prop_assert!(sets == 0 || Key(key).set(sets) < sets);
+    }
+}
