@@ -12,11 +12,11 @@ pub enum RoutePolicy {
     Leave,
     /// Requests are routed, each by the first of these whose pair has the alias that it asks for.
     Apply(Vec<Policy>),
-    /// The metadata is wrong. A route update can't be refused from here, so its requests go to large (where the pair
+    /// The metadata is wrong. A route update can't be refused from here, so its requests go to large (where a pair
     /// at least is known) and a counter says why.
     Broken {
-        /// The pair, when the route names one that exists.
-        pair: Option<Rc<Pair>>,
+        /// The pairs that the route names, as far as they exist: each still has its aliases.
+        pairs: Vec<Rc<Pair>>,
         /// What is wrong, for the log.
         error: PolicyError,
     },
@@ -129,7 +129,8 @@ impl<'a> RouteMetadata<'a> {
             Ok(policies) if policies.is_empty() => RoutePolicy::Leave,
             Ok(policies) => RoutePolicy::Apply(policies),
             Err(error) => {
-                RoutePolicy::Broken { pair: pair_names(&names).find_map(|name| config.pairs.get(name)).cloned(), error }
+                let pairs = pair_names(&names).filter_map(|name| config.pairs.get(name)).cloned().collect();
+                RoutePolicy::Broken { pairs, error }
             }
         }
     }

@@ -83,11 +83,12 @@ fn resolve(config: &Config, metadata: &[u8], route: &str) -> Option<Rc<Route>> {
         RoutePolicy::Apply(policies) => {
             Route::Lanes(policies.into_iter().map(|policy| lane(Rc::clone(&policy.pair), Some(policy))).collect())
         }
-        RoutePolicy::Broken { pair, error } => {
+        RoutePolicy::Broken { pairs, error } => {
             proxy::log(LogLevel::Error, &format!("route {route:?}: metadata hybrid_llm.{error}"));
-            match pair {
-                Some(pair) => Route::Lanes(vec![lane(pair, None)]),
-                None => Route::Nowhere(Counters::new(route, &named)),
+            if pairs.is_empty() {
+                Route::Nowhere(Counters::new(route, &named))
+            } else {
+                Route::Lanes(pairs.into_iter().map(|pair| lane(pair, None)).collect())
             }
         }
     }))

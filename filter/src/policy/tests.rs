@@ -111,9 +111,9 @@ fn mistakes_are_named() {
     ];
     for (metadata, message) in table {
         match metadata.resolve(&with_dial()) {
-            RoutePolicy::Broken { error, pair } => {
+            RoutePolicy::Broken { error, pairs } => {
                 assert_eq!(error.to_string(), message);
-                assert_eq!(pair.is_some(), !message.contains("chta"));
+                assert_eq!(pairs.is_empty(), message.contains("chta"));
             }
             other => panic!("{message}: {other:?}"),
         }
@@ -153,7 +153,11 @@ fn a_route_may_name_several_pairs() {
     for (names, message) in wrong {
         let threshold = message.contains("aliases").then_some(&b"0.5"[..]);
         let metadata = RouteMetadata { pair: Some(names), threshold, ..Default::default() };
-        let RoutePolicy::Broken { pair, error } = metadata.resolve(&config) else { panic!("{message}") };
-        assert_eq!((pair.unwrap().name.as_str(), error.to_string().as_str()), ("chat", message));
+        let RoutePolicy::Broken { pairs, error } = metadata.resolve(&config) else { panic!("{message}") };
+        assert_eq!((pairs[0].name.as_str(), error.to_string().as_str()), ("chat", message));
     }
+    // Aliases of every pair that exists are still known for what they are.
+    let misspelt = RouteMetadata { pair: Some(b"code, coed, chat"), unknown: Some(b"treshold"), ..Default::default() };
+    let RoutePolicy::Broken { pairs, .. } = misspelt.resolve(&config) else { panic!("a key that is misspelt") };
+    assert_eq!(pairs.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["code", "chat"]);
 }
