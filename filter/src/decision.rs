@@ -150,8 +150,6 @@ impl Decision {
 /// What is to be done with a request whose body has been read.
 #[derive(Debug, PartialEq)]
 pub enum Plan {
-    /// The client asks for a model that the pair does not route: on as it came, to the tier that has this model.
-    PassThrough(Tier),
     /// Decided without a score.
     Decided(Decision),
     /// Ask the scorer for this query, then compare with the dial.
@@ -177,14 +175,16 @@ pub fn before_body(config: &Config, head: &RequestHead, body_follows: bool) -> O
     }
 }
 
-/// Where a request goes that asks for a model which is no alias of its pair: a tier's own model has its tier, and any other
-/// is left to the large one.
+/// Where a request goes that asks for a model which is no alias of its route's pairs: to the first tier that has this very
+/// model, and any other is left to the first pair's large one.
 #[must_use]
-pub fn pass_through(pair: &Pair, model: Option<&str>) -> Tier {
-    if model == Some(pair.small.model.as_str()) { Tier::Small } else { Tier::Large }
+pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Option<&str>) -> Option<&'a Target> {
+    let mut tiers = pairs.clone().flat_map(|pair| [&pair.small, &pair.large]);
+    let first = pairs.map(|pair| &pair.large).next();
+    model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
 }
 
-/// What to do once the body has been read. `recall` tells what is remembered of the request's conversation; it is
+/// What to do once the body of a request that the pair routes has been read. `recall` tells what is remembered of the request's conversation; it is
 /// asked only where the answer matters. `asked` holds what the client may ask for and does.
 ///
 /// # Errors
@@ -196,10 +196,6 @@ pub fn before_score(
     recall: impl FnOnce() -> Option<Trail>,
 ) -> Result<Plan, Unparsable> {
     let pair = &policy.pair;
-    let model = request.model.as_ref().map(|model| model.name.as_ref());
-    if !pair.routes(model) {
-        return Ok(Plan::PassThrough(pass_through(pair, model)));
-    }
     let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
     // In shadow mode every request goes to large, and so no conversation can be torn apart.
     let continuation = !policy.shadow && (request.is_bound() || pair.query.in_tool_loop(request)?);

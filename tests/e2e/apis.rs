@@ -2,6 +2,8 @@
 
 use crate::stack::{Answer, CHAT, Stack, chat};
 use hybrid_llm_tests::envoy::Route;
+use hybrid_llm_tests::http::post;
+use hybrid_llm_tests::upstream::StandIn;
 use hybrid_llm_tests::vendors;
 use serde_json::{Value, json};
 
@@ -163,4 +165,45 @@ async fn several_pairs_share_a_route_by_alias() {
     stack.send(CHAT, chat("other", "score 0.9"), &[]).await.expect_untouched();
     assert_eq!(stack.counted(&[("pair", "code"), ("route", "both")]).await, 2.0);
     assert_eq!(stack.counted(&[("pair", "chat"), ("route", "both")]).await, 2.0);
+}
+
+/// Two pairs with clusters of their own: whoever asks for a model by its real name reaches the cluster that has it.
+#[tokio::test]
+async fn explicit_models_of_a_later_pair_go_to_its_own_clusters() {
+    let (coder, coder_xl) = (StandIn::model("coder").await, StandIn::model("coder-xl").await);
+    let stack = Stack::start(|setup| {
+        let code = json!({
+            "small": {"cluster": "coder", "model": "coder-7b"}, "large": {"cluster": "coder-xl", "model": "coder-xl"},
+            "models": ["auto-code"], "dial": {"threshold": 0.3},
+        });
+        setup
+            .cluster_like("llama-8b", "coder", &coder.endpoint())
+            .cluster_like("gpt", "coder-xl", &coder_xl.endpoint())
+            .plugin("/pairs/code", code)
+            .routes(&[
+                Route::new("broken", "/broken/", json!({"pair": "chat, code", "treshold": 0.5})),
+                Route::new("both", "/", json!({"pair": "chat, code"})),
+            ])
+    })
+    .await;
+    let by = async |path: &str, model: &str| {
+        let reply = stack.envoy.send(post(path, chat(model, "score 0.9"), &[])).await.unwrap();
+        (reply.header("x-stand-in").to_owned(), reply.header("x-hybrid-llm-reason").to_owned())
+    };
+    for (model, want) in [
+        ("llama-3.1-8b", "small"),
+        ("gpt-4.1", "large"),
+        ("coder-7b", "coder"),
+        ("coder-xl", "coder-xl"),
+        ("another", "large"),
+    ] {
+        assert_eq!(by(CHAT, model).await, (want.to_owned(), String::new()), "{model}");
+    }
+    assert_eq!(by(CHAT, "auto-code").await, ("coder".to_owned(), "score".to_owned()));
+    // A route that is broken still knows each pair by its aliases.
+    let broken = format!("/broken{CHAT}");
+    let coded = stack.envoy.send(post(&broken, chat("auto-code", "score 0.9"), &[])).await.unwrap();
+    assert_eq!((coded.header("x-stand-in"), coded.header("x-hybrid-llm-reason")), ("coder-xl", "route_config"));
+    assert_eq!(coded.json()["model"], "coder-xl");
+    assert_eq!(by(&broken, "auto").await, ("large".to_owned(), "route_config".to_owned()));
 }

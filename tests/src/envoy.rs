@@ -165,6 +165,20 @@ impl Setup {
         setup
     }
 
+    /// Adds a cluster, like one of the reference's but for its name and endpoint.
+    ///
+    /// # Panics
+    /// The reference has no such cluster.
+    #[must_use]
+    pub fn cluster_like(mut self, like: &str, name: &str, endpoint: &Endpoint) -> Self {
+        let mut cluster = self.find_cluster(like).clone();
+        cluster["name"] = json!(name);
+        cluster["load_assignment"]["cluster_name"] = json!(name);
+        let clusters = self.bootstrap.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
+        clusters.expect("the reference has clusters").push(cluster);
+        self.cluster(name, endpoint)
+    }
+
     fn find_cluster(&mut self, name: &str) -> &mut Value {
         let clusters = self.bootstrap.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
         let cluster = clusters.and_then(|all| all.iter_mut().find(|cluster| cluster["name"] == name));
@@ -250,10 +264,10 @@ impl Setup {
             "--disable-hot-restart",
             "--concurrency",
             &self.concurrency.to_string(),
-            // How long a line of the access log may wait to be written.
             // Where the filter says how much memory it has.
             "--component-log-level",
             "wasm:info",
+            // How long a line of the access log may wait to be written.
             "--file-flush-interval-msec",
             "50",
         ]);

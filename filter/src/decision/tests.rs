@@ -31,7 +31,6 @@ fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<T
 fn plan_after(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Trail>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
     match before_score(policy, asked, &request, || remembered).unwrap() {
-        Plan::PassThrough(tier) => format!("pass to {}", tier.as_str()),
         Plan::Decided(decision) => format!("{} {}", decision.tier.as_str(), decision.reason.as_str()),
         Plan::Ask { query, dial } => format!("ask {query:?} {dial:?}"),
     }
@@ -74,19 +73,12 @@ fn before_the_score() {
     let ask = r#"{"model":"auto","messages":[{"role":"user","content":"hi"}]}"#;
     let blank = r#"{"model":"auto","messages":[{"role":"user","content":[]}]}"#;
     let long = &format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{}"}}]}}"#, "word".repeat(51));
-    let other = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"hi"}]}"#;
-    let own = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
     let unnamed = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
     let table = [
         (policy("open"), none, ask, r#"ask "hi" Threshold(0.5)"#),
         (policy("open"), dial, ask, r#"ask "hi" SmallShare(0.9)"#),
         (policy("open"), small, ask, "small forced"),
-        (policy("open"), none, other, "pass to large"),
-        (policy("open"), small, other, "pass to large"),
-        (policy("open"), none, own, "pass to small"),
-        (policy("open"), none, unnamed, "pass to large"),
         (shadow("open"), none, ask, r#"ask "hi" Threshold(0.5)"#),
-        (policy("shut"), none, other, r#"ask "hi" Threshold(0.5)"#),
         (policy("shut"), none, unnamed, r#"ask "hi" Threshold(0.5)"#),
         (policy("open"), none, blank, "large no_text"),
         (policy("open"), small, blank, "large no_text"),
@@ -96,6 +88,21 @@ fn before_the_score() {
     for (policy, asked, body, want) in table {
         assert_eq!(plan(&policy, asked, body), want, "{asked:?} {body}");
     }
+}
+
+#[test]
+fn explicit_models_go_to_the_tier_that_has_them() {
+    let text = r#"{"scorer":{"cluster":"s"},"pairs":{
+        "chat":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"},"models":["auto"]},
+        "code":{"small":{"cluster":"c","model":"o"},"large":{"cluster":"d","model":"p"},"models":["auto-code"]}}}"#;
+    let config = Config::parse(text.as_bytes()).unwrap();
+    let pairs = ["chat", "code"].map(|name| &config.pairs[name]);
+    let cluster = |model| pass_through(pairs.iter().map(|pair| &***pair), model).unwrap().cluster.as_str();
+    for (model, want) in [("m", "a"), ("n", "b"), ("o", "c"), ("p", "d"), ("other", "b")] {
+        assert_eq!(cluster(Some(model)), want, "{model}");
+    }
+    assert_eq!(cluster(None), "b");
+    assert_eq!(pass_through(std::iter::empty(), Some("m")), None);
 }
 
 #[test]

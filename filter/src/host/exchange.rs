@@ -149,7 +149,6 @@ impl Exchange {
         let (asked, note) = wishes.granted(policy);
         let key = conversation(policy, request);
         match self.decide(policy, asked, request, key) {
-            Ok(Plan::PassThrough(tier)) => self.set_idle_to(&tier.target(&policy.pair).cluster),
             Ok(Plan::Decided(decision)) => self.send(held(note, key), decision),
             Ok(Plan::Ask { query, dial }) => match self.ask(&query) {
                 Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, key), dial })),
@@ -284,15 +283,10 @@ impl Exchange {
     /// Lets a request for a model that is no alias go on as it came.
     fn pass_through(&self, route: &Route, model: Option<&str>) {
         let Route::Lanes(lanes) = route else { return };
-        let owner = lanes.iter().find(|lane| decision::pass_through(&lane.pair, model) == decision::Tier::Small);
-        if let Some(lane) = owner.or(lanes.first()) {
-            self.set_idle_to(&decision::pass_through(&lane.pair, model).target(&lane.pair).cluster);
+        if let Some(target) = decision::pass_through(lanes.iter().map(|lane| &*lane.pair), model) {
+            self.set_cluster(&target.cluster);
+            self.state.replace(State::Idle);
         }
-    }
-
-    fn set_idle_to(&self, cluster: &str) {
-        self.set_cluster(cluster);
-        self.state.replace(State::Idle);
     }
 
     /// Chooses the cluster.
