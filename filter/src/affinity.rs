@@ -1,7 +1,8 @@
 //! Where conversations went: the key of a conversation, and a bounded memory of what is known by key.
 //!
 //! The memory is a table of sets in the store that all workers share. A key has one set, a set has room for a few keys, and
-//! the key that was seen longest ago makes room for a new one. So its size is fixed, and what is lost costs a decision anew.
+//! where there is none left a key makes room for a new one: of those that were seen but once, which most are that come from
+//! single questions, the one seen longest ago. So its size is fixed, and what is lost costs a decision anew.
 
 use crate::api::Request;
 use crate::decision::Tier;
@@ -156,7 +157,12 @@ struct Entry {
     /// Seconds since 1970.
     seen: u32,
     trail: Trail,
+    /// It has had more turns than one.
+    goes_on: bool,
 }
+
+/// In an entry's last byte, above the trail's bits.
+const GOES_ON: u8 = 1 << 3;
 
 /// One set, as it lies in the store: entries of key, time and trail, little-endian, 13 bytes each.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -169,8 +175,10 @@ impl Set {
         let entries = bytes.chunks_exact(ENTRY).take(WAYS).filter_map(|chunk| {
             let (key, rest) = chunk.split_first_chunk::<8>()?;
             let (seen, rest) = rest.split_first_chunk::<4>()?;
-            let trail = Trail::decode(*rest.first()?)?;
-            Some(Entry { key: u64::from_le_bytes(*key), seen: u32::from_le_bytes(*seen), trail })
+            let last = *rest.first()?;
+            let trail = Trail::decode(last & !GOES_ON)?;
+            let (key, seen) = (u64::from_le_bytes(*key), u32::from_le_bytes(*seen));
+            Some(Entry { key, seen, trail, goes_on: last & GOES_ON != 0 })
         });
         Self(entries.collect())
     }
@@ -182,7 +190,7 @@ impl Set {
         for entry in &self.0 {
             bytes.extend_from_slice(&entry.key.to_le_bytes());
             bytes.extend_from_slice(&entry.seen.to_le_bytes());
-            bytes.push(entry.trail.encode());
+            bytes.push(entry.trail.encode() | if entry.goes_on { GOES_ON } else { 0 });
         }
         bytes
     }
@@ -198,18 +206,21 @@ impl Set {
     /// quarter of `ttl` is over, so that a busy conversation does not write at every turn.
     pub fn remember(&mut self, key: Key, step: Step, now: u32, ttl: u32) -> bool {
         let trail = step.after(self.recall(key, now, ttl));
-        let entry = Entry { key: key.0, seen: now, trail };
+        let age = |entry: &Entry| now.saturating_sub(entry.seen);
         if let Some(known) = self.0.iter_mut().find(|entry| entry.key == key.0) {
-            let fresh = known.trail == trail && now.saturating_sub(known.seen) < ttl / 4;
+            let fresh = known.goes_on && known.trail == trail && age(known) < ttl / 4;
             if !fresh {
-                *known = entry;
+                *known = Entry { key: key.0, seen: now, trail, goes_on: true };
             }
             return !fresh;
         }
+        let entry = Entry { key: key.0, seen: now, trail, goes_on: false };
         if self.0.len() < WAYS {
             self.0.push(entry);
-        } else if let Some(oldest) = self.0.iter_mut().min_by_key(|entry| entry.seen) {
-            *oldest = entry;
+        } else if let Some(least) =
+            self.0.iter_mut().min_by_key(|entry| (entry.goes_on && age(entry) <= ttl, entry.seen))
+        {
+            *least = entry;
         }
         true
     }

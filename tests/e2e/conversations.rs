@@ -217,6 +217,69 @@ async fn a_stored_response_is_asked_for_where_it_is() {
     stack.send("/v1/responses", unknown.to_string(), &[]).await.expect("large", "tool_loop");
 }
 
+/// Models think unasked, and sign what they thought: path, and body with one more turn for each of the texts.
+fn signing() -> Vec<(&'static str, fn(&[&str]) -> Value)> {
+    fn turns_of(texts: &[&str], user: fn(&str) -> Value, model: fn() -> Value) -> Value {
+        let mut turns = Vec::new();
+        for text in texts {
+            if !turns.is_empty() {
+                turns.push(model());
+            }
+            turns.push(user(text));
+        }
+        json!(turns)
+    }
+    fn said(text: &str) -> Value {
+        json!({"role": "user", "content": text})
+    }
+    fn parts(text: &str) -> Value {
+        json!({"role": "user", "parts": [{"text": text}]})
+    }
+    fn blocks(text: &str) -> Value {
+        json!({"role": "user", "content": [{"text": text}]})
+    }
+    fn details() -> Value {
+        json!({"role": "assistant", "content": "ok", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]})
+    }
+    fn thinking() -> Value {
+        let thought = json!({"type": "thinking", "thinking": "Hm.", "signature": "x"});
+        json!({"role": "assistant", "content": [thought, {"type": "text", "text": "ok"}]})
+    }
+    fn signature() -> Value {
+        json!({"role": "model", "parts": [{"text": "ok", "thoughtSignature": "x"}]})
+    }
+    fn reasoning() -> Value {
+        json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"})
+    }
+    fn reasoning_content() -> Value {
+        let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "x"}}});
+        json!({"role": "assistant", "content": [thought, {"text": "ok"}]})
+    }
+    vec![
+        (CHAT, |texts| json!({"model": "auto", "messages": turns_of(texts, said, details)})),
+        ("/v1/messages", |texts| json!({"model": "auto", "messages": turns_of(texts, said, thinking)})),
+        ("/v1/responses", |texts| json!({"model": "auto", "store": false, "input": turns_of(texts, said, reasoning)})),
+        ("/v1beta/models/auto:generateContent", |texts| json!({"contents": turns_of(texts, parts, signature)})),
+        ("/model/auto/converse", |texts| json!({"messages": turns_of(texts, blocks, reasoning_content)})),
+        ("/model/auto/invoke", |texts| json!({"messages": turns_of(texts, said, thinking)})),
+    ]
+}
+
+#[tokio::test]
+async fn what_a_model_signed_unasked_goes_back_to_it() {
+    let stack = Stack::start(|setup| setup).await;
+    for (path, body) in signing() {
+        for (score, tier) in [("0.9", "small"), ("0.1", "large")] {
+            let first = &format!("score {score} a question by {path}");
+            stack.send(path, body(&[first]).to_string(), &[]).await.expect(tier, "score");
+            let then = body(&[first, "score 0.5 and another question"]).to_string();
+            stack.send(path, then, &[]).await.expect(tier, "affinity");
+        }
+        let unknown = body(&[&format!("nobody saw this begin by {path}"), "score 0.9 and another question"]);
+        stack.send(path, unknown.to_string(), &[]).await.expect("large", "tool_loop");
+    }
+}
+
 #[tokio::test]
 async fn short_follow_ups_and_harness_text() {
     let stack = Stack::start(|setup| setup).await;

@@ -163,6 +163,7 @@ fn a_set_remembers_until_the_time_is_over() {
     assert_eq!(set.recall(Key(7), 1000 + HOUR, HOUR), Some(trail(Tier::Small, None)));
     assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), None);
     assert_eq!(set.recall(Key(8), 1000, HOUR), None);
+    assert!(set.remember(Key(7), stray(Tier::Small), 1000, HOUR), "it goes on");
     assert!(!set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 8, HOUR), "nothing new");
     assert!(set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 2, HOUR), "the time is brought up to date");
     assert!(set.remember(Key(7), stray(Tier::Large), 1001 + HOUR / 2, HOUR), "a change is stored at once");
@@ -181,6 +182,32 @@ fn a_full_set_forgets_the_one_seen_longest_ago() {
     for i in 92..100 {
         assert_eq!(set.recall(Key(i), 100, HOUR), Some(trail(Tier::Small, None)), "{i}");
     }
+}
+
+#[test]
+fn single_questions_do_not_push_out_what_goes_on() {
+    let mut set = Set::default();
+    for now in [0, 1] {
+        set.remember(Key(7), stray(Tier::Small), now, HOUR);
+    }
+    for i in 100..200 {
+        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+    }
+    assert_eq!(set.recall(Key(7), 200, HOUR), Some(trail(Tier::Small, None)));
+    assert_eq!(set.recall(Key(199), 200, HOUR), Some(trail(Tier::Small, None)));
+    // What has expired makes room like any other.
+    for i in 200..220 {
+        set.remember(Key(i), stray(Tier::Small), 2 + HOUR + i as u32, HOUR);
+    }
+    assert!(!set.0.iter().any(|entry| entry.key == 7));
+    // Where all go on, there is still room for the newest.
+    let mut set = Set::default();
+    for i in 0..20 {
+        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+        assert!(set.recall(Key(i), 20, HOUR).is_some());
+        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+    }
+    assert_eq!(set.0.len(), WAYS);
 }
 
 proptest! {

@@ -7,6 +7,8 @@ use super::{JsonString, Unparsable};
 /// Reads a messages request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let (mut model, mut messages) = (false, false);
+    // Some models think unasked, and sign it.
+    request.may_bind = true;
     json.members(|name, json| match name {
         "model" => request.read_model(json, &mut model),
         "messages" => {
@@ -59,10 +61,6 @@ pub(super) fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut 
             "format" => request.read_format(json),
             _ => Ok(()),
         }),
-        "thinking" => {
-            request.may_bind = true;
-            Ok(())
-        }
         "metadata" => json.if_members(|name, json| match name {
             "user_id" => json.id().map(|user| request.ids.user = user),
             _ => Ok(()),

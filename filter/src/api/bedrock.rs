@@ -45,6 +45,7 @@ pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) 
     json.members(|name, json| match name {
         "messages" => {
             once(&mut prompt)?;
+            request.may_bind = true;
             anthropic_messages::read_messages(json, request, invoke_block)
         }
         "prompt" | "inputText" => {

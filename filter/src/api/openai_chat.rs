@@ -7,6 +7,8 @@ use super::{JsonString, Unparsable};
 /// Reads a chat completion request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let (mut model, mut messages) = (false, false);
+    // Some servers give signed reasoning unasked.
+    request.may_bind = true;
     json.members(|name, json| match name {
         "model" => request.read_model(json, &mut model),
         "messages" => {
@@ -20,10 +22,6 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         "max_tokens" | "max_completion_tokens" => request.read_limit(json),
         "tools" | "functions" => request.read_tools(json),
         "response_format" => request.read_format(json),
-        "reasoning" | "reasoning_effort" | "thinking" => {
-            request.may_bind = true;
-            Ok(())
-        }
         "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
         "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),

@@ -177,16 +177,17 @@ fn text_that_can_not_be_read_is_told_apart() {
 
 #[test]
 fn what_is_remembered() {
-    let read = |body: &'static str| Api::OpenAiChat.read("", body.as_bytes()).unwrap();
-    let plain = read(r#"{"messages":[{"role":"user","content":"hi"}]}"#);
-    let tools = read(r#"{"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function"}]}"#);
-    let reasoning = read(r#"{"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"low"}"#);
     let off = with(serde_json::json!({}));
     let sticky = with(serde_json::json!({"affinity": "sticky"}));
-    assert!(!is_to_be_remembered(&off, &plain));
-    assert!(is_to_be_remembered(&off, &tools) && is_to_be_remembered(&off, &reasoning));
-    assert!(is_to_be_remembered(&sticky, &plain));
-    assert!(!is_to_be_remembered(&Policy { shadow: true, ..sticky }, &tools));
+    let text = Api::OpenAiCompletions.read("", br#"{"prompt":"hi"}"#).unwrap();
+    assert!(!is_to_be_remembered(&off, &text) && is_to_be_remembered(&sticky, &text));
+    // Models think and sign unasked: any turn may bind the next.
+    let turn = br#"{"messages":[{"role":"user","content":"hi"}],"max_tokens":5}"#;
+    for api in [Api::OpenAiChat, Api::AnthropicMessages, Api::BedrockConverse, Api::BedrockInvoke] {
+        let request = api.read("", turn).unwrap();
+        assert!(is_to_be_remembered(&off, &request), "{api:?}");
+        assert!(!is_to_be_remembered(&Policy { shadow: true, ..sticky.clone() }, &request), "{api:?}");
+    }
 }
 
 /// One bad minute of the scorer, one forced request, one experiment, and what goes on with them: the next turn is decided anew.
