@@ -5,7 +5,10 @@ use std::{
     thread,
 };
 
-use crate::model::{Model, ModelError};
+use crate::{
+    encode,
+    model::{Model, ModelError},
+};
 
 /// Does all the jobs, one thread a worker. A worker takes the next job when it has done one, so jobs may come from a file
 /// that is read as they are needed: no more of them are in memory than there are workers.
@@ -56,22 +59,35 @@ pub fn each<W: Send, J: Send, E: Send>(
     failure.map_or(Ok(()), Err)
 }
 
-/// Scores the texts on all the models at once, one thread a model and one text at a time, and gives the scores in the
-/// texts' order. Texts should be cut ([`crate::encode::cut`]). `done` is called from those threads after each text.
+/// Scores queries on all the models at once, one thread a model and one query at a time, and gives the scores in the order
+/// in which `queries` gives them; no more of them are in memory than there are models. `text` is a query's text, of which a
+/// router of `max_tokens` sees the beginning; `fault` makes an error of a failure, and `done` is called after each query.
 ///
 /// # Errors
-/// The first failure, with the position of its text; the rest is not scored then.
-pub fn score_all<M: Model, T: AsRef<str> + Sync>(
+/// The first failure, of a query or of its coming; the rest is not scored then.
+pub fn score_all<M: Model, Q: Send, E: Send>(
     models: &mut [M],
-    texts: &[T],
+    max_tokens: usize,
+    queries: impl Iterator<Item = Result<Q, E>> + Send,
+    text: fn(&Q) -> &str,
+    fault: impl Fn(Q, ModelError) -> E + Sync,
     done: impl Fn() + Sync,
-) -> Result<Vec<f64>, (usize, ModelError)> {
-    let scores = Mutex::new(vec![0.0; texts.len()]);
-    each(models, texts.iter().enumerate().map(Ok), |model, (index, text)| {
-        let score = score_one(model, text.as_ref()).map_err(|error| (index, error))?;
-        if let Some(slot) = lock(&scores).get_mut(index) {
+) -> Result<Vec<f64>, E> {
+    let scores = Mutex::new(Vec::new());
+    let numbered = queries.enumerate().map(|(index, query)| query.map(|query| (index, query)));
+    each(models, numbered, |model, (index, query)| {
+        let score = match score_one(model, encode::cut(text(&query), max_tokens)) {
+            Ok(score) => score,
+            Err(error) => return Err(fault(query, error)),
+        };
+        let mut scores = lock(&scores);
+        if scores.len() <= index {
+            scores.resize(index + 1, 0.0);
+        }
+        if let Some(slot) = scores.get_mut(index) {
             *slot = score;
         }
+        drop(scores);
         done();
         Ok(())
     })?;

@@ -60,7 +60,9 @@ fn evaluate_has_the_figures_and_the_baselines() {
     // Half of the queries are easy, so that three quarters is all there is to win.
     assert!(apgr(&report) > 0.65 && apgr(&report["baselines"]["oracle"]) > 0.7, "{report:#}");
     assert_eq!(apgr(&report["baselines"]["random"]), 0.5);
-    assert_eq!(json_of(&place, &args), report, "equal seeds give equal figures");
+    assert!(report["scoring"]["per_second"].as_f64().unwrap() > 0.0, "{report:#}");
+    let figures = |mut report: Value| report.as_object_mut().unwrap().remove("scoring").map(|_| report);
+    assert_eq!(figures(json_of(&place, &args)), figures(report.clone()), "equal seeds give equal figures");
 
     let both =
         json_of(&place, &[&EVALUATE[..], &["--router", "router", "--router", "second", "--draws", "200"]].concat());
@@ -85,6 +87,126 @@ fn evaluate_writes_a_page_that_needs_nothing_else() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("src=") && !page.contains("<link"), "self-contained");
+}
+
+#[test]
+fn a_page_tells_routers_of_one_name_apart_and_always_has_the_baselines() {
+    let place = trained();
+    for router in ["router", "second"] {
+        let mut manifest = place.manifest(router);
+        manifest["name"] = json!("default");
+        fs::write(place.folder.path().join(router).join("router.json"), manifest.to_string()).unwrap();
+    }
+    let more = ["--router", "router", "--router", "second", "--draws", "100", "--report", "out.html"];
+    let output = place.run(&[&EVALUATE[..], &more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(place.folder.path().join("out.html")).unwrap();
+    for part in ["default (router)", "default (second)", "random", "oracle"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+/// Queries of 64 KiB and few tokens: text that is held shows, and scoring takes no time.
+fn long_queries(count: usize) -> String {
+    let blank = " ".repeat(64 << 10);
+    let line = |number: usize| {
+        let small = number % 2;
+        format!("{{\"query\": \"query {number}{blank}\", \"quality\": {{\"s\": [{small}], \"l\": [1]}}}}\n")
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn memory_does_not_grow_with_the_queries_texts() {
+    let place = trained();
+    let pair = ["--small", "s", "--large", "l"];
+    let peak = |count: usize, args: &[&str]| {
+        fs::write(place.folder.path().join("long.jsonl"), long_queries(count)).unwrap();
+        json_of(&place, args)["scoring"]["peak_memory_mib"].as_f64().unwrap()
+    };
+    let evaluate = [&["evaluate", "--router", "router", "--data", "long.jsonl", "--draws", "100"], &pair[..]].concat();
+    let calibrate =
+        [&["calibrate", "--router", "router", "--dry-run", "--sample", "0", "--data", "long.jsonl"], &pair[..]]
+            .concat();
+    let queries = ["calibrate", "--router", "router", "--dry-run", "--sample", "0", "--queries", "long.jsonl"];
+    for args in [&evaluate[..], &calibrate, &queries] {
+        let (few, many) = (peak(20, args), peak(420, args));
+        // Four hundred texts more are 25 MiB.
+        assert!(many - few < 10.0, "{few} and {many} MiB: {args:?}");
+    }
+}
+
+#[test]
+fn queries_that_cannot_be_used_leave_everything_as_it_was() {
+    let place = trained();
+    let router = place.folder.path().join("router/router.json");
+    let before = fs::read(&router).unwrap();
+    let good = "{\"query\": \"q\", \"quality\": {\"s\": [0], \"l\": [1]}}\n";
+    let bad = [
+        ("{\"query\": \"q\", \"quality\": {\"l\": [1]}}\n", "bad.jsonl, line 2: has no quality of \"s\""),
+        ("{\"query\": \"q\", \"quality\": {\"s\": [NaN], \"l\": [1]}}\n", "bad.jsonl, line 2: is not JSON"),
+        ("{\"query\": \" \", \"quality\": {\"s\": [0], \"l\": [1]}}\n", "bad.jsonl, line 2: query: must not be empty"),
+        (&"x".repeat(10 << 20), "bad.jsonl, line 2: is longer than 4 MiB"),
+    ];
+    let pair = ["--data", "bad.jsonl", "--small", "s", "--large", "l"];
+    let commands = [
+        [&["evaluate", "--router", "router", "--report", "out.html"], &pair[..]].concat(),
+        [&["calibrate", "--router", "router"], &pair[..]].concat(),
+    ];
+    for (line, message) in bad {
+        fs::write(place.folder.path().join("bad.jsonl"), format!("{good}{line}")).unwrap();
+        for command in &commands {
+            let output = place.run(command);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(1) && stderr.contains(message), "{command:?}: {stderr}");
+        }
+    }
+    fs::remove_file(place.folder.path().join("router/tokenizer.json")).unwrap();
+    fs::write(place.folder.path().join("bad.jsonl"), good).unwrap();
+    for command in &commands {
+        let output = place.run(command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains("router router: cannot read tokenizer.json"), "{stderr}");
+    }
+    assert_eq!(fs::read(&router).unwrap(), before);
+    for file in ["out.html", "out.html.part", "router/router.json.part"] {
+        assert!(!place.folder.path().join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn calibrate_says_what_a_sample_cannot_tell() {
+    let place = trained();
+    let warnings = |data: &str, more: &[&str]| {
+        fs::write(place.folder.path().join("graded.jsonl"), data).unwrap();
+        let args = ["calibrate", "--router", "router", "--dry-run", "--data", "graded.jsonl"];
+        json_of(&place, &[&args[..], more].concat())["warnings"].as_array().unwrap().clone()
+    };
+    let has = |found: &[Value], text: &str| found.iter().any(|warning| warning.as_str().unwrap().contains(text));
+    let graded = |quality: fn(usize) -> (usize, usize)| -> String {
+        let line = |number| {
+            let (small, large) = quality(number);
+            format!("{{\"query\": \"q {number}\", \"quality\": {{\"s\": [{small}], \"l\": [{large}]}}}}\n")
+        };
+        (0..60).map(line).collect()
+    };
+    let half = graded(|number| (number % 2, 1));
+    let found = warnings(&half, &["--quality-drop", "0.01", "--sample", "50"]);
+    assert!(
+        has(&found, "50 queries cannot promise a drop of 0.01") && has(&found, "--sample 0 uses all 60"),
+        "{found:?}"
+    );
+    let found = warnings(&half, &["--quality-drop", "0"]);
+    assert!(has(&found, "no sample can promise that nothing is lost"), "{found:?}");
+    let found = warnings(&graded(|_| (0, 0)), &[]);
+    assert!(has(&found, "the large model's mean quality is zero"), "{found:?}");
+    let found = warnings(&graded(|number| (1, number % 2)), &[]);
+    assert!(has(&found, "is --small really the small one?"), "{found:?}");
+
+    assert!(!has(&found, "was trained on"), "{found:?}");
+    let args = ["calibrate", "--router", "router", "--dry-run", "--data", "data.jsonl"];
+    let found = json_of(&place, &args)["warnings"].as_array().unwrap().clone();
+    assert!(has(&found, "the router was trained on a file of the name data.jsonl"), "{found:?}");
 }
 
 #[test]
@@ -132,6 +254,30 @@ fn calibrate_without_quality_knows_shares_only_and_a_dry_run_writes_nothing() {
         row["small_share"].is_f64() && row.get("quality_drop").is_none() && row.get("quality_drop_upper95").is_none()
     );
     assert_eq!(manifest["calibrated_on"]["quality"], json!(false));
+
+    // A prompt may begin like JSON.
+    fs::write(place.folder.path().join("prompts.txt"), "{a: 1} is what?\nWhy?\n").unwrap();
+    let args = ["calibrate", "--router", "router", "--dry-run", "--queries", "prompts.txt"];
+    assert_eq!(json_of(&place, &[&args[..], &["--format", "text"]].concat())["queries"], json!(2));
+    let stderr = String::from_utf8(place.run(&args).stderr).unwrap();
+    assert!(stderr.contains("prompts.txt, line 1: is not JSON") && stderr.contains("--format text"), "{stderr}");
+}
+
+#[test]
+fn score_prints_queries_as_they_come() {
+    let place = trained();
+    // More than are worked on together.
+    let lines: String = (0..1030).map(|number| format!("query {number}\n")).collect();
+    fs::write(place.folder.path().join("many.txt"), format!("{lines}\n{}", "x".repeat(10 << 20))).unwrap();
+    let output = place.run(&["score", "--router", "router", "--json", "many.txt"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && stderr.contains("many.txt, line 1032: is longer than 4 MiB"),
+        "{stderr}"
+    );
+    let scored: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((scored.len(), &scored[1023]["line"]), (1024, &json!(1024)));
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! What the commands that ask endpoints share: keys, signals, and how far they have come.
 
-use std::{
-    io::{self, IsTerminal as _},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use hyper::Uri;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -112,12 +109,7 @@ pub(super) fn run_until_signal<T>(stopper: &Stopper, run: impl Future<Output = T
 
 /// A bar on a terminal; else one that shows nothing.
 pub(super) fn bar(expected: u64, unit: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}{{msg}}, {{eta}} left");
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(expected).with_style(style)
+    super::bar(expected, &format!("{{bar:30}} {{pos}}/{{len}} {unit}{{msg}}, {{eta}} left"))
 }
 
 /// Shows how far it has come.

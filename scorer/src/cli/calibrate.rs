@@ -1,31 +1,32 @@
 //! `hybrid-llm calibrate`: from a sample of traffic to the table behind a route's dial.
 
+mod report;
+mod traffic;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::report::Report;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
-    graded,
-    queries::{self, Format},
+    graded::{self, Speed},
 };
 use crate::{
     lab::{
-        calibrate::{self, Choice, Kept},
-        evaluate,
+        calibrate::{self, Kept},
         figures::Outcomes,
+        queries::Format,
         query_data::Pair,
     },
     router::{Manifest, Router},
 };
-
-/// A smaller sample says little.
-const SMALL_SAMPLE: usize = 200;
 
 /// Map a router's scores to shares and quality drops on a sample of your traffic, and write the table into router.json
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,8 @@ const SMALL_SAMPLE: usize = 200;
                   hybrid-llm calibrate --router routers/mine --queries prompts.txt --small-share 0.4\n\n\
                   A route's dial small_share or quality_drop is compared with the table. The drop that it uses is an upper bound with \
                   95 % confidence: on traffic like the sample, a dial's promise is broken for at most one sample in twenty. The paper's \
-                  point rule, shown beside it, takes the luckiest threshold and breaks its promise about every second time."
+                  point rule, shown beside it, takes the luckiest threshold and breaks its promise about every second time.\n\n\
+                  The queries must not be those that the router was trained on: it knows them, and promises too much."
 )]
 pub(super) struct Args {
     /// The router's folder; its router.json is rewritten
@@ -48,6 +50,10 @@ pub(super) struct Args {
     /// Queries alone, for a table of shares without quality: text, one a line, or JSON lines with the key "query"
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "quality_drops", "resplits"], help_heading = "Data")]
     queries: Option<PathBuf>,
+
+    /// What a line of --queries is: a query (text), or a JSON object with the key "query" (jsonl). `auto` goes by the first line
+    #[arg(long, value_enum, default_value_t = Format::Auto, requires = "queries", help_heading = "Data")]
+    format: Format,
 
     /// The small model, by its name in the data [default: the one in router.json]
     #[arg(long, value_name = "MODEL", help_heading = "Data")]
@@ -130,15 +136,6 @@ impl Args {
     }
 }
 
-/// The queries to calibrate on.
-struct Traffic {
-    texts: Vec<String>,
-    /// Where each text stands: file and line.
-    places: Vec<String>,
-    /// `None`: the queries come without quality.
-    outcomes: Option<Outcomes>,
-}
-
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
@@ -148,22 +145,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         small: args.small.clone().unwrap_or_else(|| manifest.small.clone()),
         large: args.large.clone().unwrap_or_else(|| manifest.large.clone()),
     };
-    let mut traffic = read(args, &pair)?;
-    let all = traffic.texts.len();
+    let traffic = traffic::read(args, &pair)?;
+    let all = traffic.len();
     args.check(all, manifest)?;
-    if args.resplits.is_none() {
-        traffic.draw(args.sample, args.seed);
-    }
+    let sample = if args.resplits.is_some() { 0 } else { args.sample };
+    let chosen = traffic::draw(all, sample, args.seed);
+    let count = chosen.iter().filter(|chosen| **chosen).count();
     let runtime = args.runtime.load()?;
-    let texts: Vec<&str> = traffic.texts.iter().map(String::as_str).collect();
-    let place = |index| traffic.places.get(index).cloned().unwrap_or_default();
-    let scores = graded::score(&router, &runtime, &args.runtime, &texts, place)?;
-    if let (Some(resplits), Some(outcomes)) = (args.resplits, &traffic.outcomes) {
+    let start = Instant::now();
+    let scores = graded::score(&router, &runtime, &args.runtime, traffic.prompts(&chosen)?, count)?;
+    let speed = Speed::since(start, count);
+    let outcomes = traffic.outcomes(&chosen);
+    if let (Some(resplits), Some(outcomes)) = (args.resplits, &outcomes) {
         return check(args, resplits as usize, &scores, outcomes);
     }
-    let outcomes = traffic.outcomes.as_ref();
+    let outcomes = outcomes.as_ref();
     let table = calibrate::table(&scores, outcomes);
-    let report = Report::new(args, &scores, outcomes, &table, all);
+    let mut report = Report::new(args, &scores, outcomes, &table, all, speed);
+    report.warnings.extend(known_queries(args, manifest));
     if !args.dry_run {
         let on = json!({"queries": scores.len(), "of": all, "seed": args.seed, "small": pair.small, "large": pair.large,
             "quality": outcomes.is_some()});
@@ -187,35 +186,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(args: &Args, pair: &Pair) -> Result<Traffic, Failure> {
-    if let Some(file) = &args.queries {
-        let (name, queries) = queries::open(file, Format::Auto)?;
-        let places = queries.iter().map(|query| format!("{name}, line {}", query.line)).collect();
-        let texts = queries.into_iter().map(|query| query.text).collect();
-        return Ok(Traffic { texts, places, outcomes: None });
-    }
-    let data = graded::read(&args.data, pair, args.skip_incomplete)?;
-    let outcomes = graded::outcomes(&data.rows);
-    let places = data.rows.iter().map(|row| format!("query {:?} of {}", row.id, row.source)).collect();
-    Ok(Traffic { texts: data.rows.into_iter().map(|row| row.query).collect(), places, outcomes: Some(outcomes) })
-}
-
-impl Traffic {
-    /// Keeps `sample` queries, drawn at random; all where there are no more, or `sample` is zero.
-    fn draw(&mut self, sample: usize, seed: u64) {
-        if sample == 0 || sample >= self.texts.len() {
-            return;
-        }
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let (chosen, _) = evaluate::draw_without_replacement(self.texts.len(), sample, &mut rng);
-        self.outcomes = self.outcomes.take().map(|outcomes| calibrate::pick(&[], &outcomes, &chosen).1);
-        let keep = |all: &mut Vec<String>| {
-            let mut all: Vec<Option<String>> = all.drain(..).map(Some).collect();
-            chosen.iter().filter_map(|row| all.get_mut(*row)?.take()).collect()
-        };
-        self.texts = keep(&mut self.texts);
-        self.places = keep(&mut self.places);
-    }
+/// What to say where a file goes by the name of one that the router was trained on.
+fn known_queries(args: &Args, manifest: &Manifest) -> Option<String> {
+    let trained_on = manifest.trained_on.as_array()?;
+    let known = |name: &str| trained_on.iter().any(|part| part.get("source").and_then(Value::as_str) == Some(name));
+    let files = args.data.iter().chain(&args.queries);
+    let names = files.filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    let found = names.into_iter().find(|name| known(name))?;
+    Some(format!(
+        "the router was trained on a file of the name {found}: on queries that it knows, it promises too much"
+    ))
 }
 
 /// Puts entries into a JSON file, keeping all others, by way of a new file beside it.
@@ -229,121 +209,8 @@ fn rewrite(path: &Path, entries: [(&str, Value); 3]) -> Result<(), Failure> {
     graded::write_whole(path, text.as_bytes())
 }
 
-/// A threshold and what it does, in JSON.
-#[derive(Debug, Serialize)]
-struct ChoiceJson {
-    threshold: Option<f64>,
-    small_share: f64,
-    small_share_low: f64,
-    small_share_high: f64,
-    quality_drop: Option<f64>,
-    quality_drop_upper95: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct ShareJson {
-    asked: f64,
-    choice: ChoiceJson,
-}
-
-#[derive(Debug, Serialize)]
-struct DropJson {
-    asked: f64,
-    /// The paper's rule.
-    point: ChoiceJson,
-    /// What a route's dial does.
-    bound: ChoiceJson,
-}
-
-/// What the command found.
-#[derive(Debug, Serialize)]
-struct Report {
-    queries: usize,
-    of: usize,
-    /// The smallest drop that this sample can promise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    least_drop: Option<f64>,
-    small_shares: Vec<ShareJson>,
-    quality_drops: Vec<DropJson>,
-    warnings: Vec<String>,
-}
-
-impl Report {
-    fn new(args: &Args, scores: &[f64], outcomes: Option<&Outcomes>, table: &[crate::router::Row], all: usize) -> Self {
-        let n = scores.len();
-        let shown = |choice: Choice| {
-            let (low, high) = calibrate::share_interval(choice.small_share, n);
-            ChoiceJson {
-                threshold: choice.threshold,
-                small_share: choice.small_share,
-                small_share_low: low,
-                small_share_high: high,
-                quality_drop: choice.quality_drop,
-                quality_drop_upper95: choice.quality_drop_upper95,
-            }
-        };
-        let share = |asked: &f64| ShareJson { asked: *asked, choice: shown(calibrate::for_small_share(table, *asked)) };
-        let drop = |asked: &f64| {
-            Some(DropJson {
-                asked: *asked,
-                point: shown(calibrate::point_rule(scores, outcomes?, *asked)),
-                bound: shown(calibrate::for_quality_drop(table, *asked)),
-            })
-        };
-        let least_drop = outcomes.and_then(calibrate::least_drop);
-        let mut warnings = Vec::new();
-        if n < SMALL_SAMPLE {
-            warnings.push(format!("{n} queries are few: take 500 or more, drawn at random from your traffic"));
-        }
-        if let Some(outcomes) = outcomes {
-            warnings.extend(quality_warnings(args, outcomes, least_drop, n));
-        }
-        Self {
-            queries: n,
-            of: all,
-            least_drop,
-            small_shares: args.small_shares.iter().map(share).collect(),
-            quality_drops: args.quality_drops.iter().filter_map(drop).collect(),
-            warnings,
-        }
-    }
-
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "calibrated on {} of {} queries", self.queries, self.of)?;
-        for ShareJson { asked, choice } in &self.small_shares {
-            writeln!(out, "small share {asked}: {}", choice.line())?;
-        }
-        for DropJson { asked, point, bound } in &self.quality_drops {
-            writeln!(out, "quality drop {asked}, the paper's point rule:      {}", point.line())?;
-            writeln!(out, "quality drop {asked}, bound with 95 % confidence: {}", bound.line())?;
-        }
-        for warning in &self.warnings {
-            writeln!(out, "note: {warning}")?;
-        }
-        Ok(())
-    }
-}
-
-impl ChoiceJson {
-    fn line(&self) -> String {
-        let Some(threshold) = self.threshold else {
-            return "no threshold; everything goes to the large model".to_owned();
-        };
-        let per_cent = |value: f64| format!("{:.1} %", value * 100.0);
-        let mut line = format!(
-            "threshold {threshold:.6}, small share {} ({} to {})",
-            per_cent(self.small_share),
-            per_cent(self.small_share_low),
-            per_cent(self.small_share_high)
-        );
-        if let (Some(drop), Some(upper)) = (self.quality_drop, self.quality_drop_upper95) {
-            line.push_str(&format!(", drop {:.2} %, at most {:.2} %", drop * 100.0, upper * 100.0));
-        }
-        line
-    }
-}
-
-fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, n: usize) -> Vec<String> {
+fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, all: usize) -> Vec<String> {
+    let n = outcomes.len();
     let mut warnings = Vec::new();
     let Some(least) = least else {
         return vec![
@@ -360,9 +227,10 @@ fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, n: usi
     for asked in args.quality_drops.iter().filter(|asked| **asked < least) {
         // The least drop falls about as fast as the sample grows.
         let enough = if *asked > 0.0 { (least / asked * n as f64 * 1.1).ceil() } else { f64::INFINITY };
+        let more = if all > n { format!("; --sample 0 uses all {all}") } else { String::new() };
         warnings.push(if enough.is_finite() {
             format!(
-                "{n} queries cannot promise a drop of {asked}, only {least:.4} or more: it takes at least {enough:.0}"
+                "{n} queries cannot promise a drop of {asked}, only {least:.4} or more: it takes at least {enough:.0}{more}"
             )
         } else {
             format!("no sample can promise that nothing is lost: the least drop here is {least:.4}")

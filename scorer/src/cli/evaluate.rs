@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
@@ -11,13 +12,13 @@ use serde::Serialize;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
-    evaluate_report::Page,
-    graded::{self, DataArgs},
+    evaluate_report::{Page, Scored},
+    graded::{self, DataArgs, Prompt, Speed},
 };
 use crate::{
     lab::{
         evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
-        query_data::{Pair, PairRow},
+        query_data::Pair,
         report::{self, Price, Prices},
     },
     router::Router,
@@ -85,45 +86,45 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let routers = args.routers.iter().map(|folder| Router::open(folder)).collect::<Result<Vec<_>, _>>()?;
     let read: Vec<&Path> = args.data.data.iter().map(PathBuf::as_path).collect();
     super::keep_apart(args.report.as_deref(), &read)?;
-    let data = args.data.read()?;
+    let corpus = args.data.read()?;
     let runtime = args.runtime.load()?;
-    let texts: Vec<&str> = data.rows.iter().map(|row| row.query.as_str()).collect();
-    let place = |index| {
-        let row: Option<&PairRow> = data.rows.get(index);
-        row.map(|row| format!("query {:?} of {}", row.id, row.source)).unwrap_or_default()
-    };
+    let count = corpus.rows.len();
+    let start = Instant::now();
     let mut scores = Vec::new();
     for router in &routers {
-        scores.push(graded::score(router, &runtime, &args.runtime, &texts, place)?);
+        let prompts = corpus.texts().map(|text| text.map(Prompt::from));
+        scores.push(graded::score(router, &runtime, &args.runtime, prompts, count)?);
     }
-    let lengths: Vec<usize> = texts.iter().map(|text| text.chars().count()).collect();
-    let outcomes = graded::outcomes(&data.rows);
+    let speed = Speed::since(start, count * routers.len());
+    let (lengths, outcomes) = (&corpus.characters, graded::outcomes(&corpus.rows));
     let bar = graded::progress(args.draws as usize, "draws");
     let bootstrap = Bootstrap { draws: args.draws as usize, seed: args.seed };
-    let evaluation = evaluate::evaluate(&outcomes, &scores, &lengths, bootstrap, || bar.inc(1));
+    let evaluation = evaluate::evaluate(&outcomes, &scores, lengths, bootstrap, || bar.inc(1));
     bar.finish_and_clear();
+    let names = names(&args.routers, &routers);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     if let Some(path) = &args.report {
-        let scored: Vec<(&Router, &[f64])> = routers.iter().zip(scores.iter().map(Vec::as_slice)).collect();
+        let scored = names.iter().zip(&routers).zip(&scores);
+        let scored: Vec<Scored<'_>> =
+            scored.map(|((name, router), scores)| Scored { name, manifest: router.manifest(), scores }).collect();
         let page = Page {
             name: args.name(),
-            data: &data,
+            pair: args.data.pair(),
+            rows: &corpus.rows,
             outcomes: &outcomes,
             evaluation: &evaluation,
             bootstrap,
-            baselines: args.baselines,
-            prices: args.prices(&lengths),
+            prices: args.prices(lengths),
         };
         let report = page.report(&scored);
         graded::write_whole(path, report::page(&report).as_bytes())?;
     }
-    let names = names(&args.routers, &routers);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &json(&evaluation, &names, args.baselines))?;
+        serde_json::to_writer_pretty(&mut out, &json(&evaluation, &names, args.baselines, speed))?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", text(&evaluation, &names, &data.pair, args.baselines))?;
+        write!(out, "{}", text(&evaluation, &names, &args.data.pair(), args.baselines))?;
     }
     Ok(())
 }
@@ -146,8 +147,8 @@ impl Args {
         self.data.data.iter().map(stem).collect::<Vec<_>>().join(" + ")
     }
 
-    fn prices(&self, lengths: &[usize]) -> Option<Prices> {
-        let characters = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
+    fn prices(&self, lengths: &[u32]) -> Option<Prices> {
+        let characters = lengths.iter().copied().map(f64::from).sum::<f64>() / lengths.len().max(1) as f64;
         Some(Prices {
             small: self.small_price?,
             large: self.large_price?,
@@ -203,6 +204,7 @@ struct EvaluationJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     baselines: Option<BaselinesJson>,
     routers: Vec<RouterJson<'a>>,
+    scoring: Speed,
 }
 
 impl From<&Ranking> for RankingJson {
@@ -217,7 +219,7 @@ impl From<&Ranking> for RankingJson {
     }
 }
 
-fn json<'a>(evaluation: &Evaluation, names: &[&'a str], baselines: bool) -> EvaluationJson<'a> {
+fn json<'a>(evaluation: &Evaluation, names: &[&'a str], baselines: bool, scoring: Speed) -> EvaluationJson<'a> {
     let above = evaluation.above_first.iter().zip(&evaluation.above_length);
     let routers = names.iter().zip(&evaluation.routers).zip(above);
     EvaluationJson {
@@ -238,6 +240,7 @@ fn json<'a>(evaluation: &Evaluation, names: &[&'a str], baselines: bool) -> Eval
                 apgr_above_length: *length,
             })
             .collect(),
+        scoring,
     }
 }
 
@@ -281,14 +284,15 @@ fn text(evaluation: &Evaluation, names: &[&str], pair: &Pair, baselines: bool) -
             text.push_str(&format!("{name}: APGR above {first_name}'s {above}\n"));
         }
     }
-    if evaluation.routers.iter().any(|ranking| ranking.apgr.is_none()) {
-        text.push_str("- : not defined, since on these queries the large model is not clearly better (APGR, CPT), or its mean quality is near 0 (drops)\n");
+    let figures = |ranking: &Ranking| [ranking.apgr, ranking.drop_at[0]];
+    if evaluation.routers.iter().flat_map(figures).any(|figure| figure.is_none_or(|figure| figure.low.is_nan())) {
+        text.push_str("- : not defined, or not in too many draws for an interval: on these queries the large model is not clearly better (APGR, CPT), or its mean quality is near 0 (drops)\n");
     }
     text
 }
 
 fn cell(figure: Option<Figure>, factor: f64, digits: usize, unit: &str) -> String {
     let Some(Figure { value, low, high }) = figure else { return "-".to_owned() };
-    let [value, low, high] = [value, low, high].map(|number| format!("{:.digits$}", number * factor));
-    format!("{value} ({low} to {high}){unit}")
+    let [value, low_text, high] = [value, low, high].map(|number| format!("{:.digits$}", number * factor));
+    if low.is_nan() { format!("{value} (-){unit}") } else { format!("{value} ({low_text} to {high}){unit}") }
 }

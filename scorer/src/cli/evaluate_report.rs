@@ -5,12 +5,12 @@ use crate::{
         evaluate::{self, Bootstrap, Evaluation},
         figures::{Order, Outcomes},
         label,
-        query_data::PairData,
+        query_data::{Pair, PairRow},
         report::{
             Figure, OperatingPoint, Prices, Promise, Ranking, Report, RouterReport, SetReport, calibration_curve,
         },
     },
-    router::{Label, Manifest, Router, Row},
+    router::{Label, Manifest, Row},
 };
 
 /// Bins of the calibration curve.
@@ -20,46 +20,50 @@ const STEP: usize = 5;
 /// The most rows of a router's calibration table that are compared with what was measured.
 const PROMISES: usize = 20;
 
+/// A router's scores of the data's rows.
+pub(super) struct Scored<'a> {
+    /// What it is called here: unlike any other.
+    pub(super) name: &'a str,
+    pub(super) manifest: &'a Manifest,
+    pub(super) scores: &'a [f64],
+}
+
 /// Everything that the page shows.
 pub(super) struct Page<'a> {
     /// What the data is called.
     pub(super) name: String,
-    pub(super) data: &'a PairData,
+    pub(super) pair: Pair,
+    pub(super) rows: &'a [PairRow],
     pub(super) outcomes: &'a Outcomes,
     pub(super) evaluation: &'a Evaluation,
     pub(super) bootstrap: Bootstrap,
-    pub(super) baselines: bool,
     pub(super) prices: Option<Prices>,
 }
 
 impl Page<'_> {
-    /// The report of routers, in the evaluation's order, with their scores of the data's rows.
-    pub(super) fn report(self, routers: &[(&Router, &[f64])]) -> Report {
+    /// The report of routers, in the evaluation's order. The baselines are always there: they cost nothing, and a curve alone
+    /// says little.
+    pub(super) fn report(self, routers: &[Scored<'_>]) -> Report {
         let shown = routers.iter().zip(&self.evaluation.routers);
         let set = SetReport {
             name: self.name.clone(),
             n: self.evaluation.n,
             quality_small: self.evaluation.quality_small,
             quality_large: self.evaluation.quality_large,
-            routers: shown.map(|((router, scores), found)| self.one(router.manifest(), scores, found)).collect(),
-            baselines: self.baselines.then(|| self.evaluation.baselines.clone()),
+            routers: shown.map(|(scored, found)| self.one(scored, found)).collect(),
+            baselines: Some(self.evaluation.baselines.clone()),
         };
-        let pair = &self.data.pair;
-        Report {
-            title: format!("{} → {}", pair.small, pair.large),
-            small: pair.small.clone(),
-            large: pair.large.clone(),
-            prices: self.prices,
-            sets: vec![set],
-        }
+        let Pair { small, large } = self.pair;
+        Report { title: format!("{small} → {large}"), small, large, prices: self.prices, sets: vec![set] }
     }
 
-    fn one(&self, manifest: &Manifest, scores: &[f64], found: &Ranking) -> RouterReport {
-        let good = label::labels(&self.data.rows, Label::Prob).labels;
+    fn one(&self, scored: &Scored<'_>, found: &Ranking) -> RouterReport {
+        let Scored { name, manifest, scores } = *scored;
+        let good = label::labels(self.rows, Label::Prob).labels;
         let scored: Vec<(f64, f64)> = scores.iter().copied().zip(good).collect();
         let better = self.outcomes.small.iter().zip(&self.outcomes.large).map(|(small, large)| small >= large);
         RouterReport {
-            name: manifest.name.clone(),
+            name: name.to_owned(),
             ranking: found.clone(),
             scores: scores.iter().copied().zip(better).collect(),
             calibration: calibration_curve(&scored, BINS),
@@ -96,7 +100,7 @@ fn operating_points(scores: &[f64], outcomes: &Outcomes, found: &Ranking) -> Vec
         let share = per_cent as f64 / 100.0;
         let rank = (per_cent * sorted.len()).div_ceil(100);
         let on_curve = found.curve.iter().find(|point| (point.small_share - share).abs() < 1e-9);
-        let drop = sweep.drop_at(share).map(|value| Figure { value, low: value, high: value });
+        let drop = sweep.drop_at(share).map(Figure::bare);
         OperatingPoint {
             small_share: share,
             threshold: rank.checked_sub(1).and_then(|last| sorted.get(last).copied()),

@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     lab::{
+        corpus::{Corpus, CorpusError},
         label::{self, Balance, Labelled, Same, Spread},
-        query_data::PairData,
+        log,
+        query_data::{Pair, PairRow},
         report::{self, LabelReport},
+        shares,
     },
     router::Label,
 };
@@ -92,13 +95,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::keep_apart(args.out.as_deref(), &read)?;
     super::keep_apart(args.report.as_deref(), &read)?;
     super::keep_apart(args.report.as_deref(), &args.out.as_deref().into_iter().collect::<Vec<_>>())?;
-    let data = args.data.read()?;
-    let labelled = label::labels(&data.rows, args.kind);
-    let report = Report::new(args.kind, &data, &labelled);
+    let corpus = args.data.read()?;
+    let rows = &corpus.rows;
+    let labelled = label::labels(rows, args.kind);
+    let before = (args.kind == Label::Trans).then(|| label::labels(rows, Label::Prob).labels);
+    let report = Report::new(args.kind, rows, &labelled, before.as_deref());
     if let Some(out) = &args.out {
-        graded::write_whole(out, &lines(&data, &labelled)?)?;
+        write_labels(out, &corpus, &labelled)?;
     }
-    let search = search(&data, &labelled);
+    let search = before.and_then(|before| search(args.data.pair(), rows, &labelled, before));
     if let (Some(path), Some(search)) = (&args.report, &search) {
         graded::write_whole(path, report::label_page(search).as_bytes())?;
     }
@@ -112,40 +117,50 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the search for t* saw and did, for a picture; only for trans.
-fn search(data: &PairData, labelled: &Labelled) -> Option<LabelReport> {
-    let before = label::labels(&data.rows, Label::Prob).labels;
+/// What the search for t* saw and did, for a picture; only for trans. `before` are the labels of prob.
+fn search(pair: Pair, rows: &[PairRow], labelled: &Labelled, before: Vec<f64>) -> Option<LabelReport> {
+    let Pair { small, large } = pair;
     Some(LabelReport {
-        title: format!("{} → {}: relaxed labels", data.pair.small, data.pair.large),
-        small: data.pair.small.clone(),
-        large: data.pair.large.clone(),
-        n: data.rows.len(),
-        binary: label::same(&data.rows, Label::Trans, labelled) == Some(Same::TwoQualities),
+        title: format!("{small} → {large}: relaxed labels"),
+        small,
+        large,
+        n: rows.len(),
+        binary: label::same(rows, Label::Trans, labelled) == Some(Same::TwoQualities),
         chosen: labelled.relaxation?,
         curve: labelled.curve.clone(),
-        before: report::label_histogram(before),
-        after: report::label_histogram(labelled.labels.iter().copied()),
+        before: shares::counts(before),
+        after: shares::counts(labelled.labels.iter().copied()),
     })
 }
 
-/// One label a line.
-fn lines(data: &PairData, labelled: &Labelled) -> Result<Vec<u8>, serde_json::Error> {
-    let mut lines = Vec::new();
-    for (row, label) in data.rows.iter().zip(&labelled.labels) {
-        serde_json::to_writer(
-            &mut lines,
-            &Line { id: &row.id, source: &row.source, query: &row.query, label: *label },
-        )?;
-        lines.push(b'\n');
+/// Writes one label a line; the texts are read again for it.
+fn write_labels(out: &Path, corpus: &Corpus, labelled: &Labelled) -> Result<(), Failure> {
+    let mut fault: Option<CorpusError> = None;
+    let written = log::write_whole(out, |file| {
+        for text in corpus.texts() {
+            let text = text.map_err(|error| {
+                fault = Some(error);
+                io::Error::other("the data could not be read again")
+            })?;
+            let Some(label) = labelled.labels.get(text.row).copied() else { continue };
+            let (id, source, query) = (&text.id, &text.source, &text.query);
+            serde_json::to_writer(&mut *file, &Line { id, source, query, label })?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    });
+    match (written, fault) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(fault)) => Err(fault.into()),
+        (Err(error), None) => Err(format!("cannot write {}: {error}", out.display()).into()),
     }
-    Ok(lines)
 }
 
 impl Report {
-    fn new(kind: Label, data: &PairData, labelled: &Labelled) -> Self {
+    fn new(kind: Label, rows: &[PairRow], labelled: &Labelled, before: Option<&[f64]>) -> Self {
         let balance = Balance::of(&label::in_unit(kind, &labelled.labels));
-        let before = (kind == Label::Trans).then(|| Balance::of(&label::labels(&data.rows, Label::Prob).labels));
-        let same = label::same(&data.rows, kind, labelled);
+        let before = before.map(Balance::of);
+        let same = label::same(rows, kind, labelled);
         let mut notes = Vec::new();
         notes.extend(same.map(|same| same.explain().to_owned()));
         if balance.one_sided() {
@@ -161,7 +176,7 @@ impl Report {
         }
         Self {
             kind,
-            n: data.rows.len(),
+            n: rows.len(),
             relaxation: labelled.relaxation,
             balance,
             before,

@@ -9,7 +9,6 @@ mod evaluate_report;
 mod graded;
 mod judge;
 mod label;
-mod queries;
 mod score;
 mod serve;
 mod train;
@@ -24,6 +23,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 /// Score queries with an ONNX router, so that easy ones can go to a small model
@@ -121,6 +121,15 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A bar on a terminal; else one that shows nothing.
+fn bar(steps: u64, template: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps).with_style(style)
 }
 
 /// A panic's message can quote what the code was working on, which may be a prompt: only its place is told.

@@ -10,15 +10,19 @@ use serde::Serialize;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
-    graded,
-    queries::{self, Format, Query},
+    graded::{Prompt, Scorer},
 };
-use crate::router::{Manifest, Router, Verdict};
+use crate::{
+    lab::queries::{Format, Queries, Query, QueryError},
+    router::{Manifest, Router, Verdict},
+};
 
 /// How much of a line the table shows, in characters.
 const SHOWN: usize = 60;
+/// So many queries are read, scored and printed together: enough to keep all cores at work, and few enough to hold.
+const TOGETHER: usize = 1024;
 
-/// Score the lines of a file or of standard input, without a server
+/// Score the lines of a file or of standard input, without a server, and print them as they come
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  echo 'What is the capital of France?' | hybrid-llm score --router routers/default\n  \
@@ -54,29 +58,37 @@ struct Scored {
     verdict: Verdict,
 }
 
-/// Reads, scores, prints.
+/// Reads, scores, prints, some queries at a time.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
     let router = Router::open(&args.router)?;
-    let manifest = router.manifest();
-    let (file, queries) = queries::open(&args.file, args.format)?;
+    let mut queries = Queries::open(&args.file, args.format)?;
+    let mut together: Vec<Query> = queries.by_ref().take(TOGETHER).collect::<Result<_, _>>()?;
+    if together.is_empty() {
+        return Err(QueryError::Empty(queries.file().to_owned()).into());
+    }
     let runtime = args.runtime.load()?;
-    let texts: Vec<&str> = queries.iter().map(|query| query.text.as_str()).collect();
-    let place = |index| format!("{file}, line {}", queries.get(index).map_or(0, |query: &Query| query.line));
-    let scores = graded::score(&router, &runtime, &args.runtime, &texts, place)?;
-    let stdout = io::BufWriter::new(io::stdout().lock());
-    Ok(print(stdout, args.json, manifest, &queries, &scores)?)
-}
-
-fn print(mut out: impl Write, json: bool, manifest: &Manifest, queries: &[Query], scores: &[f64]) -> io::Result<()> {
-    if !json {
+    let mut scorer = Scorer::load(&router, &runtime, &args.runtime, together.len())?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if !args.json {
         writeln!(out, "score  small_share  quality_drop  query")?;
     }
+    while !together.is_empty() {
+        let prompt =
+            |query: &Query| Ok(Prompt { file: queries.file().to_owned(), line: query.line, text: query.text.clone() });
+        let scores = scorer.score(together.iter().map(prompt), || {})?;
+        print(&mut out, args.json, router.manifest(), &together, &scores)?;
+        together = queries.by_ref().take(TOGETHER).collect::<Result<_, _>>()?;
+    }
+    Ok(())
+}
+
+fn print(out: &mut impl Write, json: bool, manifest: &Manifest, queries: &[Query], scores: &[f64]) -> io::Result<()> {
     for (query, score) in queries.iter().zip(scores) {
         let verdict = manifest.verdict(*score);
         if json {
             let line = query.line;
-            serde_json::to_writer(&mut out, &Scored { line, verdict })?;
+            serde_json::to_writer(&mut *out, &Scored { line, verdict })?;
             writeln!(out)?;
         } else {
             let share = number(verdict.small_share, 3);
@@ -113,14 +125,15 @@ mod tests {
                 "small": "s", "large": "l", "calibration": [{"threshold": 0.5, "small_share": 0.4, "quality_drop": 0.01}]}"#,
         )
         .unwrap();
-        let queries = [Query { line: 1, text: "first\tquery".to_owned() }, Query { line: 3, text: "é".repeat(61) }];
+        let query =
+            |line, text: String| Query { line, id: String::new(), source: String::new(), text, reference: None };
+        let queries = [query(1, "first\tquery".to_owned()), query(3, "é".repeat(61))];
         let printed = |json| {
             let mut out = Vec::new();
             print(&mut out, json, &manifest, &queries, &[0.25, 0.75]).unwrap();
             String::from_utf8(out).unwrap()
         };
         insta::assert_snapshot!(printed(false), @r"
-        score  small_share  quality_drop  query
         0.250        1.000             -  first query
         0.750        0.400        0.0100  éééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé…
         ");

@@ -3,16 +3,17 @@
 mod report;
 
 use std::{
-    io::{self, IsTerminal as _},
+    io,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
-use self::report::{Report, Speed};
+use self::report::Report;
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
+    graded::Speed,
 };
 use crate::{
     encode,
@@ -23,12 +24,13 @@ use crate::{
         head,
         publish::{CHECKED, Router, Title},
         query_data::{Incomplete, Pair},
+        split::Sides,
         train::{self, Task},
     },
     model::Sessions,
     router::Label,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 /// Train a router: a linear head on a frozen encoder, from graded responses of both models
 #[derive(Debug, clap::Args)]
@@ -125,10 +127,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let target = Target::check(&args.out, args.force)?;
     let wanted = Wanted { folder: &args.encoder, embedding: args.embedding.as_deref(), max_tokens: args.max_tokens };
     let files = EncoderFiles::read(wanted)?;
-    let (sources, validation) = sources(args);
+    let sources = sources(args);
     let incomplete = if args.skip_incomplete { Incomplete::Skip } else { Incomplete::Refuse };
-    let corpus = Corpus::read(&sources, validation.as_ref(), incomplete, args.seed)?;
-    let task = Task::new(&corpus, args.label)?;
+    let corpus = Corpus::read(&sources, incomplete, args.seed)?;
+    let sides = match corpus.parts.last().filter(|_| args.validation.is_some()) {
+        Some(apart) => Sides::apart(corpus.hashes(), apart.range.start),
+        None => Sides::by_hash(corpus.hashes()),
+    };
+    let task = Task::new(&corpus, &sides, args.label)?;
     let mut warnings = task.warnings();
     warnings.iter().for_each(|warning| warn(warning));
 
@@ -138,7 +144,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut encoder = Encoder::load(files, &runtime, sessions)?;
     let (embeddings, checks, speed) = embed(&mut encoder, &corpus, &task)?;
     let bar = progress("train", head::fits());
+    let start = Instant::now();
     let trained = train::train(&task, &corpus, embeddings, encoder.dim, (workers, args.seed), || bar.inc(1));
+    let head_seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     for warning in report::after(&trained) {
         warn(&warning);
@@ -146,7 +154,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let router = Router { title: &title, task: &task, corpus: &corpus, encoder: &encoder, trained: &trained };
     let manifest = router.write(&target, &checks, &runtime, workers)?;
-    let report = Report::new(&args.out, router, &manifest, speed, (checks.len(), &warnings));
+    let report = Report::new(&args.out, router, &manifest, (speed, head_seconds), (checks.len(), &warnings));
     let stdout = io::BufWriter::new(io::stdout().lock());
     match report::print(stdout, args.json, &report) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -159,8 +167,8 @@ fn title(args: &Args) -> Title {
     Title { name: args.name.clone().unwrap_or_else(folder), version: args.version.clone() }
 }
 
-/// What to train on, the router's own pair first, and what to validate on.
-fn sources(args: &Args) -> (Vec<Source>, Option<Source>) {
+/// What to train on, the router's own pair first, and last what to validate on.
+fn sources(args: &Args) -> Vec<Source> {
     let own = |file: &PathBuf| {
         let pair = Pair { small: args.small.clone(), large: args.large.clone() };
         Source { file: file.clone(), pair }
@@ -171,7 +179,7 @@ fn sources(args: &Args) -> (Vec<Source>, Option<Source>) {
         }
         _ => None,
     });
-    (args.data.iter().map(own).chain(also).collect(), args.validation.as_ref().map(own))
+    args.data.iter().map(own).chain(also).chain(args.validation.as_ref().map(own)).collect()
 }
 
 /// The embeddings, some texts of validation rows to check the router with, and how fast it went.
@@ -190,9 +198,8 @@ fn embed(encoder: &mut Encoder, corpus: &Corpus, task: &Task) -> Result<(Embeddi
             }
         }
     });
-    let seconds = start.elapsed().as_secs_f64();
+    let speed = Speed::since(start, corpus.rows.len());
     bar.finish_and_clear();
-    let speed = Speed::new(corpus.rows.len(), seconds);
     Ok((embeddings?, checks.into_inner().unwrap_or_else(PoisonError::into_inner), speed))
 }
 
@@ -200,12 +207,7 @@ fn warn(warning: &str) {
     eprintln!("warning: {warning}");
 }
 
-/// A bar on a terminal; else one that shows nothing.
+/// A bar for a part of the work.
 fn progress(what: &'static str, steps: usize) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg:5} {bar:40} {pos}/{len}, {per_sec}, {eta} left");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(steps as u64).with_style(style).with_message(what)
+    super::bar(steps as u64, "{msg:5} {bar:40} {pos}/{len}, {per_sec}, {eta} left").with_message(what)
 }

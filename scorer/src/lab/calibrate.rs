@@ -16,7 +16,11 @@
 //!   al. 2021): the error does not add up over thresholds. In the table this is a running maximum, so that every dial,
 //!   whatever its value, gets this rule.
 
-use super::{evaluate::draw_without_replacement, figures::Outcomes};
+use super::{
+    evaluate::draw_without_replacement,
+    figures::Outcomes,
+    shares::{self, BINS},
+};
 use crate::router::{Histogram, Row};
 
 /// Steps of the table: per cents of the sample.
@@ -25,12 +29,8 @@ const STEPS: usize = 100;
 const DIGITS: f64 = 1e6;
 /// Quantile of the normal distribution for a one-sided bound of 95 %.
 const Z_ONE_SIDED: f64 = 1.644_853_626_951_472;
-/// Quantile of the normal distribution for a two-sided interval of 95 %.
-const Z_TWO_SIDED: f64 = 1.959_963_984_540_054;
 /// How many imagined queries lose all they can.
 const IMAGINED: f64 = 1.5;
-/// Bars of the reference histogram.
-const BARS: u32 = 20;
 
 /// What the table says of some share or drop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -243,24 +243,10 @@ pub fn least_drop(outcomes: &Outcomes) -> Option<f64> {
     sorted.qualities.as_ref()?.upper95(Sums::default(), sorted.n())
 }
 
-/// The 95 % interval (Wilson's) of the share of traffic behind a share of `n` sampled queries.
-pub fn share_interval(share: f64, n: usize) -> (f64, f64) {
-    let (n, z) = (n.max(1) as f64, Z_TWO_SIDED);
-    let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
-}
-
 /// How the scores of a sample are spread over `[0, 1]`: what a server compares live scores with, to notice drift.
 pub fn histogram(scores: &[f64]) -> Histogram {
-    let mut counts = vec![0; BARS as usize];
-    for score in scores {
-        let bar = (score * f64::from(BARS)) as usize;
-        if let Some(count) = counts.get_mut(bar.min(BARS as usize - 1)) {
-            *count += 1;
-        }
-    }
-    Histogram { edges: (0..=BARS).map(|edge| f64::from(edge) / f64::from(BARS)).collect(), counts }
+    let edge = |edge: usize| edge as f64 / BINS as f64;
+    Histogram { edges: (0..=BINS).map(edge).collect(), counts: shares::counts(scores.iter().copied()).to_vec() }
 }
 
 /// Calibrates on `sample` of the queries, measures on the rest, `resplits` times, and says how the paper's point rule and
@@ -432,13 +418,6 @@ mod tests {
         assert_eq!(for_small_share(&rows, 0.0).threshold, None);
         assert_eq!(for_small_share(&table(&scores, None), 0.4).quality_drop, None);
         assert_eq!(for_quality_drop(&table(&scores, None), 0.4).threshold, None);
-    }
-
-    #[test]
-    fn shares_have_wilsons_interval() {
-        let (low, high) = share_interval(0.4, 500);
-        assert!((low - 0.3580).abs() < 1e-4 && (high - 0.4435).abs() < 1e-4, "{low} {high}");
-        assert_eq!(share_interval(0.0, 50).0, 0.0);
     }
 
     #[test]

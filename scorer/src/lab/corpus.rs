@@ -3,14 +3,13 @@
 //! The first reading finds what is wrong with the files before hours are spent on them, and keeps a few dozen bytes a row.
 
 use std::{
-    collections::HashSet,
     io,
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use super::{
-    query_data::{DataError, Incomplete, Pair, PairData, PairRow, Rows},
+    query_data::{DataError, Incomplete, Pair, PairData, PairRow, QueryRow, Rows},
     split::QueryHash,
 };
 
@@ -21,17 +20,6 @@ pub struct Source {
     pub file: PathBuf,
     /// The two models.
     pub pair: Pair,
-}
-
-/// What a row is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The head learns from it.
-    Train,
-    /// The head is judged on it.
-    Validate,
-    /// Nothing: its query is in the validation file too.
-    LeftOut,
 }
 
 /// The rows of one file.
@@ -52,13 +40,13 @@ pub struct Corpus {
     pub parts: Vec<Part>,
     /// The rows, with no texts in them.
     pub rows: Vec<PairRow>,
-    /// What each row is for.
-    pub sides: Vec<Side>,
+    /// How long each query is, in characters.
+    pub characters: Vec<u32>,
     hashes: Vec<QueryHash>,
     seed: u64,
 }
 
-/// A query's text, and where it stands.
+/// A query with its texts, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     /// Its row's place in [`Corpus::rows`].
@@ -67,7 +55,11 @@ pub struct Text {
     pub file: PathBuf,
     /// The line in it, from one.
     pub line: usize,
-    /// The text.
+    /// The query's name.
+    pub id: String,
+    /// Where the query is from.
+    pub source: String,
+    /// The text that is scored.
     pub query: String,
 }
 
@@ -101,46 +93,25 @@ pub enum CorpusError {
 }
 
 impl Corpus {
-    /// Reads the files that rows are trained on, and the one to validate on; without one, a fifth of the queries validates.
-    /// `seed` makes other splits.
+    /// Reads files. `seed` makes other [`Corpus::hashes`].
     ///
     /// # Errors
     /// The first [`CorpusError`], in the files' order.
-    pub fn read(
-        train: &[Source],
-        validation: Option<&Source>,
-        incomplete: Incomplete,
-        seed: u64,
-    ) -> Result<Self, CorpusError> {
-        let mut corpus = Self { parts: Vec::new(), rows: Vec::new(), sides: Vec::new(), hashes: Vec::new(), seed };
-        for source in train.iter().chain(validation) {
+    pub fn read(sources: &[Source], incomplete: Incomplete, seed: u64) -> Result<Self, CorpusError> {
+        let mut corpus = Self { parts: Vec::new(), rows: Vec::new(), characters: Vec::new(), hashes: Vec::new(), seed };
+        for source in sources {
             corpus.add(source, incomplete)?;
         }
-        corpus.sides = match (validation, corpus.parts.last()) {
-            (Some(_), Some(Part { range, .. })) => {
-                let from = range.start;
-                let apart: HashSet<&QueryHash> = corpus.hashes.iter().skip(from).collect();
-                let side = |(row, hash)| match row >= from {
-                    true => Side::Validate,
-                    false if apart.contains(hash) => Side::LeftOut,
-                    false => Side::Train,
-                };
-                corpus.hashes.iter().enumerate().map(side).collect()
-            }
-            _ => {
-                let side = |hash: &QueryHash| if hash.validates() { Side::Validate } else { Side::Train };
-                corpus.hashes.iter().map(side).collect()
-            }
-        };
         Ok(corpus)
     }
 
     fn add(&mut self, source: &Source, incomplete: Incomplete) -> Result<(), CorpusError> {
         regular(&source.file)?;
         let (seed, from) = (self.seed, self.rows.len());
-        let hashes = &mut self.hashes;
-        let data = PairData::read_each(&source.file, &source.pair, incomplete, |row| {
+        let (hashes, characters) = (&mut self.hashes, &mut self.characters);
+        let data = PairData::read(&source.file, &source.pair, incomplete, |row| {
             hashes.push(QueryHash::new(&row.query, seed));
+            characters.push(u32::try_from(row.query.chars().count()).unwrap_or(u32::MAX));
             row.query = String::new();
             row.id = String::new();
             row.source = String::new();
@@ -151,15 +122,14 @@ impl Corpus {
         Ok(())
     }
 
-    /// The places of the rows on one side.
-    pub fn side(&self, side: Side) -> Vec<usize> {
-        let rows = self.sides.iter().enumerate().filter(|(_, of)| **of == side);
-        rows.map(|(row, _)| row).collect()
+    /// What tells each row's query from others.
+    pub fn hashes(&self) -> &[QueryHash] {
+        &self.hashes
     }
 
-    /// The fold of a row in cross-validation.
-    pub fn fold(&self, row: usize) -> usize {
-        self.hashes.get(row).map_or(0, |hash| hash.fold())
+    /// How many rows were left out of all files, since they lack one of the models.
+    pub fn skipped(&self) -> usize {
+        self.parts.iter().map(|part| part.skipped).sum()
     }
 
     /// The pairs of the files, each once, and each row's place among them.
@@ -188,9 +158,7 @@ impl Corpus {
             Ok(rows) => rows,
             Err(error) => return Box::new(std::iter::once(Err(error.into()))),
         };
-        let has = move |row: &super::query_data::QueryRow| {
-            row.quality.contains_key(&pair.small) && row.quality.contains_key(&pair.large)
-        };
+        let has = move |row: &QueryRow| row.quality.contains_key(&pair.small) && row.quality.contains_key(&pair.large);
         let of_pair = rows.filter(move |row| row.as_ref().map_or(true, &has));
         // One more than there were, so that a file that has grown is noticed, as is one that has shrunk.
         let expected = part.range.clone().map(Some).chain([None]);
@@ -199,7 +167,8 @@ impl Corpus {
             (_, Some(Err(error))) => Some(Err(error.into())),
             (None, None) => None,
             (Some(row), Some(Ok(found))) if self.is(row, &found.query) => {
-                Some(Ok(Text { row, file: file.clone(), line: found.line, query: found.query }))
+                let QueryRow { line, id, source, query, .. } = found;
+                Some(Ok(Text { row, file: file.clone(), line, id, source, query }))
             }
             _ => Some(Err(CorpusError::Changed { file: file.clone() })),
         }))
@@ -210,7 +179,11 @@ impl Corpus {
     }
 }
 
-fn regular(file: &Path) -> Result<(), CorpusError> {
+/// Refuses what cannot be read twice.
+///
+/// # Errors
+/// [`CorpusError::Read`] and [`CorpusError::NotAFile`].
+pub fn regular(file: &Path) -> Result<(), CorpusError> {
     let found = std::fs::metadata(file).map_err(|source| CorpusError::Read { file: file.to_owned(), source })?;
     if found.is_file() { Ok(()) } else { Err(CorpusError::NotAFile { file: file.to_owned() }) }
 }
@@ -239,29 +212,13 @@ mod tests {
         let first = source(folder.path(), "a.jsonl", &format!("\n{}", many(0..2)));
         let lone = "{\"query\": \"lone\", \"quality\": {\"s\": [1]}}\n";
         let second = source(folder.path(), "b.jsonl", &format!("{lone}{}", many(2..3)));
-        let corpus = Corpus::read(&[first, second], None, Incomplete::Skip, 0).unwrap();
+        let corpus = Corpus::read(&[first, second], Incomplete::Skip, 0).unwrap();
         assert!(corpus.rows.iter().all(|row| row.query.is_empty()));
+        assert_eq!(corpus.characters, [7, 7, 7]);
         let texts: Vec<_> = corpus.texts().map(Result::unwrap).map(|text| (text.row, text.line, text.query)).collect();
         let expected = [(0, 2, "query 0"), (1, 3, "query 1"), (2, 2, "query 2")];
         assert_eq!(texts, expected.map(|(row, line, query)| (row, line, query.to_owned())));
-        assert_eq!(corpus.parts.iter().map(|part| part.skipped).collect::<Vec<_>>(), [0, 1]);
-    }
-
-    #[test]
-    fn a_query_is_never_on_both_sides() {
-        let folder = tempfile::tempdir().unwrap();
-        let twice = source(folder.path(), "a.jsonl", &many(0..100));
-        let corpus = Corpus::read(&[twice.clone(), twice.clone()], None, Incomplete::Refuse, 0).unwrap();
-        assert_eq!(corpus.sides[..100], corpus.sides[100..]);
-        assert!(!corpus.side(Side::Validate).is_empty() && corpus.side(Side::LeftOut).is_empty());
-        let other = Corpus::read(&[twice.clone(), twice.clone()], None, Incomplete::Refuse, 1).unwrap();
-        assert_ne!(corpus.sides, other.sides, "another seed splits otherwise");
-
-        let apart = source(folder.path(), "b.jsonl", &(line("QUERY  7", 0.0) + &line("new", 1.0)));
-        let corpus = Corpus::read(&[twice], Some(&apart), Incomplete::Refuse, 0).unwrap();
-        assert_eq!(corpus.side(Side::Validate), [100, 101]);
-        assert_eq!(corpus.side(Side::LeftOut), [7]);
-        assert_eq!(corpus.side(Side::Train).len(), 99);
+        assert_eq!((corpus.parts[1].skipped, corpus.skipped()), (1, 1));
     }
 
     #[test]
@@ -271,7 +228,7 @@ mod tests {
         let second = source(folder.path(), "b.jsonl", &many(1..2));
         let mut turned = first.clone();
         std::mem::swap(&mut turned.pair.small, &mut turned.pair.large);
-        let corpus = Corpus::read(&[first, turned, second], None, Incomplete::Refuse, 0).unwrap();
+        let corpus = Corpus::read(&[first, turned, second], Incomplete::Refuse, 0).unwrap();
         let (pairs, of_rows) = corpus.pairs();
         assert_eq!((pairs.len(), of_rows), (2, vec![0, 1, 0]));
     }
@@ -281,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let changed = |content: String| {
             let source = source(folder.path(), "a.jsonl", &many(0..3));
-            let corpus = Corpus::read(std::slice::from_ref(&source), None, Incomplete::Refuse, 0).unwrap();
+            let corpus = Corpus::read(std::slice::from_ref(&source), Incomplete::Refuse, 0).unwrap();
             std::fs::write(&source.file, content).unwrap();
             let failure = corpus.texts().find_map(Result::err).unwrap().to_string();
             failure.replace(&folder.path().display().to_string(), "DIR")
@@ -299,7 +256,7 @@ mod tests {
         let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
         let fault = |file: PathBuf| {
             let sources = [Source { file, pair: pair.clone() }];
-            let error = Corpus::read(&sources, None, Incomplete::Refuse, 0).unwrap_err();
+            let error = Corpus::read(&sources, Incomplete::Refuse, 0).unwrap_err();
             error.to_string().replace(&folder.path().display().to_string(), "DIR")
         };
         insta::assert_snapshot!(fault(folder.path().to_owned()), @"DIR must be a regular file: it is read twice");

@@ -68,8 +68,6 @@ pub struct Embeddings {
     pub numbers: Vec<f32>,
     /// How many tokens were read of each query.
     pub tokens: Vec<u32>,
-    /// How long each query is, in characters.
-    pub characters: Vec<u32>,
 }
 
 /// A folder that is no usable encoder.
@@ -214,8 +212,7 @@ impl Encoder {
     /// The first [`EmbedError`]; the rest is not embedded then.
     pub fn embed(&mut self, corpus: &Corpus, seen: impl Fn(Text) + Sync) -> Result<Embeddings, EmbedError> {
         let (dim, rows) = (self.dim, corpus.rows.len());
-        let (numbers, counts) = (vec![0.0; rows * dim], vec![0; rows]);
-        let embeddings = Mutex::new(Embeddings { numbers, tokens: counts.clone(), characters: counts });
+        let embeddings = Mutex::new(Embeddings { numbers: vec![0.0; rows * dim], tokens: vec![0; rows] });
         let texts = corpus.texts().map(|text| text.map_err(EmbedError::from));
         offline::each(&mut self.embedders, texts, |embedder, text| {
             let fault = |source| EmbedError::Query { file: text.file.clone(), line: text.line, source };
@@ -227,10 +224,9 @@ impl Encoder {
             let mut embeddings = embeddings.lock().unwrap_or_else(PoisonError::into_inner);
             let slots = embeddings.numbers.iter_mut().skip(text.row * dim);
             slots.zip(embedding.numbers).for_each(|(slot, number)| *slot = number);
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            let set = |slots: &mut [u32], value| slots.iter_mut().skip(text.row).take(1).for_each(|slot| *slot = value);
-            set(&mut embeddings.tokens, count(embedding.tokens));
-            set(&mut embeddings.characters, count(text.query.chars().count()));
+            if let Some(slot) = embeddings.tokens.get_mut(text.row) {
+                *slot = u32::try_from(embedding.tokens).unwrap_or(u32::MAX);
+            }
             drop(embeddings);
             seen(text);
             Ok(())

@@ -8,7 +8,7 @@ use super::figures::{Figures, Order, Outcomes, SHARES, Sweep};
 const CURVE: u32 = 40;
 /// The quantiles of the draws that are a 95 % interval.
 const INTERVAL: (f64, f64) = (0.025, 0.975);
-/// A figure that is not defined in more than this share of the draws has no interval, and is left out.
+/// A figure that is not defined in more than this share of the draws has no interval.
 const UNDEFINED: f64 = 0.025;
 
 /// A measured value with its 95 % interval.
@@ -16,10 +16,17 @@ const UNDEFINED: f64 = 0.025;
 pub struct Figure {
     /// The value.
     pub value: f64,
-    /// The interval's lower end.
+    /// The interval's lower end; NaN, in JSON `null`, where there is no interval.
     pub low: f64,
-    /// The interval's upper end.
+    /// The interval's upper end, likewise.
     pub high: f64,
+}
+
+impl Figure {
+    /// A value without an interval.
+    pub fn bare(value: f64) -> Self {
+        Self { value, low: f64::NAN, high: f64::NAN }
+    }
 }
 
 /// The figures of one way to rank queries; see [`Figures`] for what each means. `None`: not defined on these queries.
@@ -90,12 +97,12 @@ pub struct Bootstrap {
 pub fn evaluate(
     outcomes: &Outcomes,
     scores: &[Vec<f64>],
-    lengths: &[usize],
+    lengths: &[u32],
     bootstrap: Bootstrap,
     done: impl Fn(),
 ) -> Evaluation {
     let n = outcomes.len();
-    let shortest: Vec<f64> = lengths.iter().map(|length| -(*length as f64)).collect();
+    let shortest: Vec<f64> = lengths.iter().map(|length| -f64::from(*length)).collect();
     let gaps: Vec<f64> = outcomes.small.iter().zip(&outcomes.large).map(|(small, large)| small - large).collect();
     let mut orders: Vec<Order> = vec![Order::by(&shortest), Order::by(&gaps)];
     orders.extend(scores.iter().map(|scores| Order::by(scores)));
@@ -237,7 +244,8 @@ impl Samples {
     }
 }
 
-/// A value with the interval of its draws, unless it is not defined, or too often not.
+/// A value with the interval of its draws. Where too many draws do not define it the interval has no end: what a gap is
+/// divided by is then not clearly above zero.
 fn interval(value: Option<f64>, drawn: impl Iterator<Item = Option<f64>>) -> Option<Figure> {
     let (mut defined, mut total) = (Vec::new(), 0);
     for value in drawn {
@@ -245,7 +253,8 @@ fn interval(value: Option<f64>, drawn: impl Iterator<Item = Option<f64>>) -> Opt
         defined.extend(value);
     }
     let undefined = total - defined.len();
-    (undefined as f64 <= UNDEFINED * total as f64).then(|| value.map(|value| figure(value, &mut defined))).flatten()
+    let bounded = undefined as f64 <= UNDEFINED * total as f64;
+    value.map(|value| if bounded { figure(value, &mut defined) } else { Figure::bare(value) })
 }
 
 fn figure(value: f64, drawn: &mut [f64]) -> Figure {
@@ -266,7 +275,7 @@ mod tests {
     use super::*;
 
     /// Half of the queries are easy for both, the others only for the large model. `skill` of the scores know which.
-    fn set(n: usize, skill: f64, seed: u64) -> (Outcomes, Vec<f64>, Vec<usize>) {
+    fn set(n: usize, skill: f64, seed: u64) -> (Outcomes, Vec<f64>, Vec<u32>) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (mut small, mut scores) = (Vec::new(), Vec::new());
         for _ in 0..n {
@@ -274,7 +283,7 @@ mod tests {
             small.push(f64::from(u8::from(easy)));
             scores.push(if rng.f64() < skill { f64::from(u8::from(easy)) } else { rng.f64() });
         }
-        let lengths = (0..n).map(|_| rng.usize(..100)).collect();
+        let lengths = (0..n).map(|_| rng.u32(..100)).collect();
         (Outcomes { small, large: vec![1.0; n] }, scores, lengths)
     }
 
@@ -339,8 +348,22 @@ mod tests {
         let outcomes = Outcomes { small: vec![1.0, 0.0, 1.0], large: vec![1.0, 0.0, 0.0] };
         let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], BOOTSTRAP, || {});
         assert_eq!((found.routers[0].apgr, found.baselines.random.cpt50), (None, None));
-        // In one of 27 draws on average every quality is zero.
+        let worthless = Outcomes { small: vec![1.0, 0.0], large: vec![0.0, 0.0] };
+        let found = evaluate(&worthless, &[vec![0.1, 0.2]], &[1, 2], BOOTSTRAP, || {});
         assert_eq!(found.routers[0].drop_at[0], None);
         assert!(found.routers[0].curve.is_empty());
+    }
+
+    /// In one of 27 draws on average every quality is zero, and in more of them the large model is not better.
+    #[test]
+    fn a_figure_that_many_draws_do_not_define_has_no_interval() {
+        let outcomes = Outcomes { small: vec![0.0, 1.0, 0.0], large: vec![1.0, 1.0, 0.0] };
+        let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], BOOTSTRAP, || {});
+        for figure in [found.routers[0].apgr, found.routers[0].drop_at[2], found.baselines.random.apgr] {
+            let figure = figure.unwrap();
+            assert!(figure.value.is_finite() && figure.low.is_nan() && figure.high.is_nan(), "{figure:?}");
+        }
+        let json = serde_json::to_value(found.routers[0].apgr).unwrap();
+        assert!(json["value"].is_number() && json["low"].is_null() && json["high"].is_null(), "{json}");
     }
 }

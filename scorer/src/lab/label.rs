@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::query_data::PairRow;
+use super::{query_data::PairRow, shares};
 use crate::router::Label;
 
 /// The most values of t that the search for t* looks at.
@@ -13,8 +13,6 @@ const GRID: usize = 256;
 /// Differences of quality closer than this part of them are one: .8 − .7 and .2 − .1 differ in their last bits, and the
 /// search for t* must not tell them apart.
 const SAME: f64 = 1e-9;
-/// Bars of a label histogram.
-const BINS: usize = 20;
 /// Where this share of the labels is 0, or 1, there is little to learn from.
 const ONE_SIDED: f64 = 0.9;
 
@@ -62,7 +60,7 @@ pub struct Balance {
     /// The share that is at least 1: it always does.
     pub ones: f64,
     /// How many labels fall into each of equal bins of `[0, 1]`.
-    pub histogram: Vec<usize>,
+    pub histogram: Vec<u64>,
 }
 
 /// Labels of a kind. r_trans searches its own t*.
@@ -205,19 +203,12 @@ impl Balance {
     pub fn of(labels: &[f64]) -> Self {
         let n = labels.len();
         let share = |count: usize| count as f64 / n.max(1) as f64;
-        let mut histogram = vec![0; BINS];
-        for label in labels {
-            let bin = (label.clamp(0.0, 1.0) * BINS as f64) as usize;
-            if let Some(count) = histogram.get_mut(bin.min(BINS - 1)) {
-                *count += 1;
-            }
-        }
         Self {
             n,
             mean: labels.iter().sum::<f64>() / n.max(1) as f64,
             zeros: share(labels.iter().filter(|label| **label <= 0.0).count()),
             ones: share(labels.iter().filter(|label| **label >= 1.0).count()),
-            histogram,
+            histogram: shares::counts(labels.iter().copied()).to_vec(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,9 @@ use super::query_data::DataError;
 pub const MAX_LINE: u64 = 4 << 20;
 /// The longest line that this program writes: it can hold a query, a reference and a response.
 pub const MAX_OWN_LINE: u64 = 32 << 20;
+
+/// What some editors put before UTF-8 text; it is no part of the first line.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// The lines of a file that are not blank.
 #[derive(Debug)]
@@ -34,8 +38,26 @@ impl Lines {
     /// # Errors
     /// [`DataError::Read`].
     pub fn open(file: &Path, longest: u64) -> Result<Self, DataError> {
-        let opened = File::open(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
-        Ok(Self { file: file.to_owned(), reader: BufReader::new(opened), longest, line: 0, end: 0, buffer: Vec::new() })
+        Self::new(file.to_owned(), File::open(file), longest)
+    }
+
+    /// The lines of standard input.
+    ///
+    /// # Errors
+    /// [`DataError::Read`].
+    pub fn stdin(longest: u64) -> Result<Self, DataError> {
+        let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+        Self::new("standard input".into(), input, longest)
+    }
+
+    fn new(file: PathBuf, opened: io::Result<File>, longest: u64) -> Result<Self, DataError> {
+        match opened {
+            Ok(opened) => {
+                let reader = BufReader::new(opened);
+                Ok(Self { file, reader, longest, line: 0, end: 0, buffer: Vec::new() })
+            }
+            Err(source) => Err(DataError::Read { file, source }),
+        }
     }
 
     /// Goes to the next line that is not blank, and gives it without its end.
@@ -53,6 +75,9 @@ impl Lines {
             }
             self.line += 1;
             self.end += read as u64;
+            if self.line == 1 && self.buffer.starts_with(BOM) {
+                self.buffer.drain(..BOM.len());
+            }
             if read as u64 > self.longest {
                 let most = self.longest >> 20;
                 return Err(self.fault(format!("is longer than {most} MiB: one query must stand on a line")));
@@ -67,6 +92,11 @@ impl Lines {
     pub fn current(&self) -> &[u8] {
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    /// Where the lines are from, for messages.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Its number, from one; blank lines count.
@@ -148,6 +178,12 @@ mod tests {
         let lines = read(b"a\r\n\n  \nb \n c").unwrap();
         assert_eq!(lines, [(1, b"a".to_vec()), (4, b"b ".to_vec()), (5, b" c".to_vec())]);
         assert!(read(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let lines = read("\u{feff}a\n\u{feff}b\n".as_bytes()).unwrap();
+        assert_eq!(lines, [(1, b"a".to_vec()), (2, "\u{feff}b".as_bytes().to_vec())]);
     }
 
     #[test]

@@ -22,5 +22,6 @@ pub mod queries;
 pub mod query_data;
 pub mod report;
 pub mod response;
+pub mod shares;
 pub mod split;
 pub mod train;

@@ -28,8 +28,8 @@ impl FromStr for Price {
 
 impl Price {
     /// What so many tokens cost, in US dollars.
-    pub fn of(self, input_tokens: u64, output_tokens: u64) -> f64 {
-        (input_tokens as f64 * self.input + output_tokens as f64 * self.output) / 1_000_000.0
+    pub fn of(self, input_tokens: f64, output_tokens: f64) -> f64 {
+        (input_tokens * self.input + output_tokens * self.output) / 1_000_000.0
     }
 }
 

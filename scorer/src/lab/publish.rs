@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     calibrate::histogram,
-    corpus::{Corpus, Part, Side, Text},
+    corpus::{Corpus, Part, Text},
     encoder::Encoder,
     folder::{Target, TargetError},
     graph::LinearHead,
@@ -19,8 +19,7 @@ use super::{
     train::{Task, Trained},
 };
 use crate::{
-    encode,
-    model::{LoadError, OnnxModel},
+    model::{LoadError, ModelError, OnnxModel},
     offline,
     router::{
         self, Calibration, Label, MANIFEST, MODEL, Manifest, ManifestError, Output, RouterError, TOKENIZER, sha256,
@@ -175,7 +174,7 @@ impl Router<'_> {
         let pair = pairs.first().copied().unwrap_or(&nobody);
         let manifest = Manifest {
             relaxation: task.relaxation,
-            trained_on: trained_on(corpus),
+            trained_on: trained_on(corpus, &task.train),
             metrics: json!({"validation": trained.validation, "head": {
                 "strength": trained.choice.setting.strength,
                 "length": trained.choice.setting.length,
@@ -197,11 +196,13 @@ impl Router<'_> {
         let router = router::Router::open(folder)?;
         let mut models = OnnxModel::load(runtime, &router, workers.min(checks.len()), 1)?;
         let max_tokens = router.manifest().max_tokens;
-        let texts: Vec<&str> = checks.iter().map(|text| encode::cut(&text.query, max_tokens)).collect();
-        let scores = offline::score_all(&mut models, &texts, || {}).map_err(|(at, error)| {
-            let (file, line) = checks.get(at).map_or((PathBuf::new(), 0), |text| (text.file.clone(), text.line));
-            WriteError::Score { file, line, reason: error.to_string() }
-        })?;
+        let fault = |text: &Text, error: ModelError| WriteError::Score {
+            file: text.file.clone(),
+            line: text.line,
+            reason: error.to_string(),
+        };
+        let queries = checks.iter().map(Ok);
+        let scores = offline::score_all(&mut models, max_tokens, queries, |text| &text.query, fault, || {})?;
         for (text, found) in checks.iter().zip(scores) {
             let at = self.task.validation.iter().position(|row| *row == text.row);
             let Some(expected) = at.and_then(|at| self.trained.scores.get(at).copied()) else { continue };
@@ -230,10 +231,9 @@ fn write_model(folder: &Path, encoder: &Encoder, head: &Head) -> Result<(), Writ
 }
 
 /// Which rows of which file the head learned from.
-fn trained_on(corpus: &Corpus) -> serde_json::Value {
+fn trained_on(corpus: &Corpus, train: &[usize]) -> serde_json::Value {
     let entry = |part: &Part| {
-        let sides = corpus.sides.get(part.range.clone()).unwrap_or_default();
-        let rows = sides.iter().filter(|side| **side == Side::Train).count();
+        let rows = train.iter().filter(|row| part.range.contains(row)).count();
         let source = part.source.file.file_name().unwrap_or_default().to_string_lossy();
         let Pair { small, large } = &part.source.pair;
         (rows > 0).then(|| json!({"source": source, "rows": rows, "small": small, "large": large}))

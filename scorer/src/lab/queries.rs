@@ -1,4 +1,4 @@
-//! Queries to collect responses to: JSONL, or text with one a line.
+//! Queries without quality: JSONL, or text with one a line.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use super::{
 /// What a line of JSONL must be, for messages.
 const SHAPE: &str = r#"{"id"?, "source"?, "query", "reference"?}"#;
 
-/// A query to collect responses to.
+/// A query to score, or to collect responses to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     /// Its line in the file, from one.
@@ -84,34 +84,93 @@ pub fn digest(text: &str) -> String {
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The queries of a file. Only one is in memory at a time; after an error there are no more.
+#[derive(Debug)]
+pub struct Queries {
+    lines: Lines,
+    source: String,
+    jsonl: Option<bool>,
+    ended: bool,
+}
+
+impl Queries {
+    /// Opens a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// [`DataError::Read`].
+    pub fn open(file: &Path, format: Format) -> Result<Self, DataError> {
+        let stdin = file.as_os_str() == "-";
+        let lines = if stdin { Lines::stdin(MAX_LINE)? } else { Lines::open(file, MAX_LINE)? };
+        let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let jsonl = (format != Format::Auto).then_some(format == Format::Jsonl);
+        Ok(Self { lines, source, jsonl, ended: false })
+    }
+
+    /// Where the queries are from, for messages.
+    pub fn file(&self) -> &Path {
+        self.lines.file()
+    }
+
+    fn next_query(&mut self) -> Result<Option<Named>, DataError> {
+        let Some(line) = self.lines.advance()? else { return Ok(None) };
+        let jsonl = *self.jsonl.get_or_insert(line.trim_ascii_start().starts_with(b"{"));
+        let found = parse(&self.lines, jsonl)?;
+        if found.query.trim().is_empty() {
+            return Err(self.lines.fault("query: must not be empty"));
+        }
+        let named = found.id.is_some();
+        let query = Query {
+            line: self.lines.number(),
+            id: found.id.unwrap_or_else(|| digest(&found.query)),
+            source: found.source.unwrap_or_else(|| self.source.clone()),
+            text: found.query,
+            reference: found.reference,
+        };
+        Ok(Some(Named { query, named }))
+    }
+
+    fn advance(&mut self) -> Option<Result<Named, DataError>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.next_query().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl Iterator for Queries {
+    type Item = Result<Query, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|found| found.map(|found| found.query))
+    }
+}
+
+/// A query, and whether its id is one that the file gives.
+struct Named {
+    query: Query,
+    named: bool,
+}
+
 /// Reads all queries of a file, of which each must have an id of its own.
 ///
 /// # Errors
 /// The first [`QueryError`] in the file's order.
 pub fn read(file: &Path, format: Format) -> Result<Vec<Query>, QueryError> {
-    let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut lines = Lines::open(file, MAX_LINE)?;
-    let mut jsonl = (format != Format::Auto).then_some(format == Format::Jsonl);
+    let mut all = Queries::open(file, format)?;
     let mut queries = Vec::new();
     let mut known = HashMap::new();
-    while let Some(line) = lines.advance()? {
-        let jsonl = *jsonl.get_or_insert(line.trim_ascii_start().starts_with(b"{"));
-        let named = parse(&lines, jsonl)?;
-        if named.query.trim().is_empty() {
-            return Err(lines.fault("query: must not be empty").into());
-        }
-        let unnamed = named.id.is_none();
-        let id = named.id.unwrap_or_else(|| digest(&named.query));
-        if let Some(before) = known.insert(id.clone(), lines.number()) {
-            let problem = if unnamed {
-                format!("is the same query as line {before}: take one of them out, or give each an \"id\"")
-            } else {
+    while let Some(Named { query, named }) = all.advance().transpose()? {
+        if let Some(before) = known.insert(query.id.clone(), query.line) {
+            let problem = if named {
                 format!("has the same id as line {before}: each query must have one of its own")
+            } else {
+                format!("is the same query as line {before}: take one of them out, or give each an \"id\"")
             };
-            return Err(lines.fault(problem).into());
+            return Err(all.lines.fault(problem).into());
         }
-        let source = named.source.unwrap_or_else(|| source.clone());
-        queries.push(Query { line: lines.number(), id, source, text: named.query, reference: named.reference });
+        queries.push(query);
     }
     if queries.is_empty() {
         return Err(QueryError::Empty(file.to_owned()));

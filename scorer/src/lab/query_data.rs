@@ -217,19 +217,12 @@ impl Iterator for Rows {
 }
 
 impl PairData {
-    /// Reads the rows of a pair from a file.
+    /// Reads the rows of a pair from a file, with a look at each as it is read: `each` may take its texts, so that they are not
+    /// kept.
     ///
     /// # Errors
     /// The first [`DataError`], in the file's order.
-    pub fn read(file: &Path, pair: &Pair, incomplete: Incomplete) -> Result<Self, DataError> {
-        Self::read_each(file, pair, incomplete, |_| {})
-    }
-
-    /// The same, with a look at each row as it is read: `each` may take its texts, so that they are not kept.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_each(
+    pub fn read(
         file: &Path,
         pair: &Pair,
         incomplete: Incomplete,
@@ -320,7 +313,7 @@ mod tests {
         let file = file(content);
         let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
         let path = file.path().display().to_string();
-        PairData::read(file.path(), &pair, incomplete).map_err(|error| error.to_string().replace(&path, "FILE"))
+        PairData::read(file.path(), &pair, incomplete, |_| {}).map_err(|error| error.to_string().replace(&path, "FILE"))
     }
 
     fn fault(content: &str) -> String {
@@ -330,7 +323,7 @@ mod tests {
     #[test]
     fn a_model_is_no_pair() {
         let (file, pair) = (file(GOOD), Pair { small: "s".to_owned(), large: "s".to_owned() });
-        let error = PairData::read(file.path(), &pair, Incomplete::Skip).unwrap_err();
+        let error = PairData::read(file.path(), &pair, Incomplete::Skip, |_| {}).unwrap_err();
         insta::assert_snapshot!(error, @r#"the small and the large model are both "s": a pair is of two models"#);
     }
 

@@ -1,5 +1,7 @@
 //! Which rows a router learns from, and which it is judged on: by a hash of the query, so that a query is never on both sides.
 
+use std::collections::HashSet;
+
 use sha2::{Digest as _, Sha256};
 
 /// The share of the queries that validate, when no file is given for it.
@@ -37,9 +39,68 @@ impl QueryHash {
     }
 }
 
+/// What a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The head learns from it.
+    Train,
+    /// The head is judged on it.
+    Validate,
+    /// Nothing: its query is among those that validate.
+    LeftOut,
+}
+
+/// What each row is for, in the rows' order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides(pub Vec<Side>);
+
+impl Sides {
+    /// A fifth of the queries validates.
+    pub fn by_hash(hashes: &[QueryHash]) -> Self {
+        Self(hashes.iter().map(|hash| if hash.validates() { Side::Validate } else { Side::Train }).collect())
+    }
+
+    /// The rows from `from` on validate, and no other row with one of their queries is trained on.
+    pub fn apart(hashes: &[QueryHash], from: usize) -> Self {
+        let apart: HashSet<&QueryHash> = hashes.iter().skip(from).collect();
+        let side = |(row, hash)| match row >= from {
+            true => Side::Validate,
+            false if apart.contains(hash) => Side::LeftOut,
+            false => Side::Train,
+        };
+        Self(hashes.iter().enumerate().map(side).collect())
+    }
+
+    /// The places of the rows on one side.
+    pub fn rows(&self, side: Side) -> Vec<usize> {
+        self.0.iter().enumerate().filter(|(_, of)| **of == side).map(|(row, _)| row).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hashes(queries: impl IntoIterator<Item = String>, seed: u64) -> Vec<QueryHash> {
+        queries.into_iter().map(|query| QueryHash::new(&query, seed)).collect()
+    }
+
+    fn many() -> impl Iterator<Item = String> + Clone {
+        (0..100).map(|number| format!("query {number}"))
+    }
+
+    #[test]
+    fn a_query_is_never_on_both_sides() {
+        let sides = Sides::by_hash(&hashes(many().chain(many()), 0));
+        assert_eq!(sides.0[..100], sides.0[100..]);
+        assert!(!sides.rows(Side::Validate).is_empty() && sides.rows(Side::LeftOut).is_empty());
+        assert_ne!(sides, Sides::by_hash(&hashes(many().chain(many()), 1)), "another seed splits otherwise");
+
+        let apart = ["QUERY  7".to_owned(), "new".to_owned()];
+        let sides = Sides::apart(&hashes(many().chain(apart), 0), 100);
+        assert_eq!((sides.rows(Side::Validate), sides.rows(Side::LeftOut)), (vec![100, 101], vec![7]));
+        assert_eq!(sides.rows(Side::Train).len(), 99);
+    }
 
     #[test]
     fn capitals_and_white_space_do_not_count_and_words_do() {

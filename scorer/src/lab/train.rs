@@ -6,7 +6,7 @@ mod tests;
 use serde::Serialize;
 
 use super::{
-    corpus::{Corpus, Side},
+    corpus::Corpus,
     encoder::Embeddings,
     evaluate::{Bootstrap, Figure, evaluate},
     figures::Outcomes,
@@ -14,6 +14,7 @@ use super::{
     label::{self, Same},
     measure::{auc, bce, sigmoid},
     query_data::PairRow,
+    split::{Side, Sides},
 };
 use crate::router::Label;
 
@@ -39,6 +40,8 @@ pub struct Task {
     pub train: Vec<usize>,
     /// The rows to judge on, of the router's own pair.
     pub validation: Vec<usize>,
+    /// How many rows are for nothing, since their query is among those that validate.
+    pub left_out: usize,
 }
 
 /// Rows that nothing can be learnt from.
@@ -114,9 +117,9 @@ impl Task {
     ///
     /// # Errors
     /// [`TaskError`].
-    pub fn new(corpus: &Corpus, kind: Label) -> Result<Self, TaskError> {
+    pub fn new(corpus: &Corpus, sides: &Sides, kind: Label) -> Result<Self, TaskError> {
         let (pairs, sources) = corpus.pairs();
-        let train = corpus.side(Side::Train);
+        let train = sides.rows(Side::Train);
         let learnt: Vec<Learnt> =
             (0..pairs.len()).map(|source| Learnt::new(corpus, &train, &sources, source, kind)).collect();
         let relaxation = learnt.first().and_then(|own| own.relaxation);
@@ -131,14 +134,15 @@ impl Task {
             }
         };
         let own = |row: &usize| sources.get(*row) == Some(&0);
-        let validation: Vec<usize> = corpus.side(Side::Validate).into_iter().filter(own).collect();
+        let validation: Vec<usize> = sides.rows(Side::Validate).into_iter().filter(own).collect();
         if train.len() < FEWEST {
             return Err(TaskError::Few { found: train.len() });
         }
         if validation.is_empty() {
             return Err(TaskError::NoValidation);
         }
-        let task = Self { kind, labels, relaxation, same, train, validation };
+        let left_out = sides.rows(Side::LeftOut).len();
+        let task = Self { kind, labels, relaxation, same, train, validation, left_out };
         let first = task.of(&task.train).next().unwrap_or_default();
         let alike = task.of(&task.train).all(|label| label == first);
         if alike { Err(TaskError::Alike { label: first }) } else { Ok(task) }
@@ -211,8 +215,8 @@ fn scaled(gaps: &[f64], sources: &[usize]) -> Vec<f64> {
     gaps.iter().zip(sources).map(|(gap, source)| f64::midpoint(1.0, gap / of_source(source))).collect()
 }
 
-/// Chooses a setting on the training rows, trains the head on all of them, and judges it on the validation rows. `lengths`
-/// are the queries' lengths in characters, for the baseline. `done` is called [`head::fits`] times.
+/// Chooses a setting on the training rows, trains the head on all of them, and judges it on the validation rows. `done` is
+/// called [`head::fits`] times.
 pub fn train(
     task: &Task,
     corpus: &Corpus,
@@ -222,9 +226,10 @@ pub fn train(
     done: impl Fn() + Sync,
 ) -> Trained {
     let (_, sources) = corpus.pairs();
-    let Embeddings { numbers, tokens, characters } = embeddings;
+    let Embeddings { numbers, tokens } = embeddings;
     let examples = Examples { dim, embeddings: numbers, tokens, labels: task.labels.clone(), sources };
-    let choice = head::choose(&examples, &task.train, |row| corpus.fold(row), threads, done);
+    let fold = |row: usize| corpus.hashes().get(row).map_or(0, |hash| hash.fold());
+    let choice = head::choose(&examples, &task.train, fold, threads, done);
     let (head, converged) = head::train(&examples, &task.train, choice.setting);
 
     let logit = |row: &usize| examples.get(*row).map_or(0.0, |example| head.logit(&example));
@@ -236,8 +241,7 @@ pub fn train(
     let rows = || task.validation.iter().filter_map(|row| corpus.rows.get(*row));
     let outcomes =
         Outcomes { small: rows().map(PairRow::small_mean).collect(), large: rows().map(PairRow::large_mean).collect() };
-    let lengths: Vec<usize> =
-        task.validation.iter().filter_map(|row| characters.get(*row)).map(|length| *length as usize).collect();
+    let lengths: Vec<u32> = task.validation.iter().filter_map(|row| corpus.characters.get(*row).copied()).collect();
     let bootstrap = Bootstrap { draws: DRAWS, seed };
     let evaluation = evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, bootstrap, || {});
     let validation = Validation {

@@ -1,10 +1,10 @@
 //! A report from made-up queries: their gaps of quality and their scores are spread evenly, without chance.
 
-use hybrid_llm::lab::label::Spread;
 use hybrid_llm::lab::report::{
     Baselines, CurvePoint, Figure, LabelReport, OperatingPoint, Price, Prices, Promise, Ranking, Report, RouterReport,
-    SetReport, calibration_curve, label_histogram,
+    SetReport, calibration_curve,
 };
+use hybrid_llm::lab::{label::Spread, shares::counts};
 
 /// A made-up query: its score and both qualities.
 #[derive(Clone, Copy)]
@@ -182,7 +182,7 @@ pub(super) fn labels() -> LabelReport {
         binary: false,
         curve,
         chosen,
-        before: label_histogram(labels(0.0)),
-        after: label_histogram(labels(chosen)),
+        before: counts(labels(0.0)),
+        after: counts(labels(chosen)),
     }
 }

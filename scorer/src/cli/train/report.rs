@@ -8,8 +8,8 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    cli::graded::Speed,
     lab::{
-        corpus::Side,
         evaluate::Figure,
         head::{Setting, Tried},
         publish::Router,
@@ -29,6 +29,8 @@ pub(super) struct Report<'a> {
     rows: RowCounts,
     encoder: EncoderReport<'a>,
     embedding: Speed,
+    /// What choosing and training the head took.
+    head_seconds: f64,
     folds: &'a [Tried],
     chosen: Chosen,
     validation: &'a Validation,
@@ -55,19 +57,6 @@ struct EncoderReport<'a> {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Speed {
-    queries: usize,
-    seconds: f64,
-    per_second: f64,
-}
-
-impl Speed {
-    pub(super) fn new(queries: usize, seconds: f64) -> Self {
-        Self { queries, seconds, per_second: queries as f64 / seconds }
-    }
-}
-
-#[derive(Debug, Clone, Serialize)]
 struct Chosen {
     strength: f64,
     length: bool,
@@ -79,7 +68,7 @@ impl<'a> Report<'a> {
         out: &'a Path,
         router: Router<'a>,
         manifest: &'a Manifest,
-        embedding: Speed,
+        (embedding, head_seconds): (Speed, f64),
         (checked, warnings): (usize, &'a [String]),
     ) -> Self {
         let Router { task, corpus, encoder, trained, .. } = router;
@@ -93,8 +82,8 @@ impl<'a> Report<'a> {
             rows: RowCounts {
                 train: task.train.len(),
                 validation: task.validation.len(),
-                left_out: corpus.side(Side::LeftOut).len(),
-                skipped: corpus.parts.iter().map(|part| part.skipped).sum(),
+                left_out: task.left_out,
+                skipped: corpus.skipped(),
             },
             encoder: EncoderReport {
                 name: &encoder.files.name,
@@ -102,6 +91,7 @@ impl<'a> Report<'a> {
                 max_tokens: encoder.files.max_tokens,
             },
             embedding,
+            head_seconds,
             folds: &trained.choice.path,
             chosen: Chosen { strength, length },
             validation: &trained.validation,
@@ -144,7 +134,7 @@ pub(super) fn print(mut out: impl Write, json: bool, report: &Report<'_>) -> io:
     }
     let EncoderReport { name, dim, max_tokens } = report.encoder;
     writeln!(out, "\nencoder   {name}: {dim} numbers a query, of {max_tokens} tokens at most")?;
-    let Speed { queries, seconds, per_second } = report.embedding;
+    let Speed { queries, seconds, per_second, .. } = report.embedding;
     writeln!(out, "embedded  {queries} queries in {seconds:.1} s, {per_second:.1} a second")?;
     if let Some(relaxation) = report.relaxation {
         writeln!(out, "label     trans with t* = {relaxation}")?;
@@ -179,6 +169,7 @@ fn number(value: Option<f64>) -> String {
 
 fn figure(figure: Option<Figure>) -> String {
     match figure {
+        Some(Figure { value, low, .. }) if low.is_nan() => format!("{value:.3} (too few rows for an interval)"),
         Some(Figure { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
         None => "none (the large model is no better on these rows)".to_owned(),
     }
@@ -215,7 +206,8 @@ mod tests {
             relaxation: Some(0.25),
             rows: RowCounts { train: 1258, validation: 333, left_out: 2, skipped: 0 },
             encoder: EncoderReport { name: "all-MiniLM-L6-v2", dim: 384, max_tokens: 256 },
-            embedding: Speed::new(1593, 20.0),
+            embedding: Speed { queries: 1593, seconds: 20.0, per_second: 79.65, peak_memory_mib: None },
+            head_seconds: 1.25,
             folds: &folds,
             chosen: Chosen { strength: 0.1, length: true },
             validation: &validation,

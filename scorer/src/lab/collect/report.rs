@@ -98,7 +98,7 @@ impl Tally {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             without_tokens: self.without_tokens,
-            cost_usd: model.price.map(|price| price.of(self.input_tokens, self.output_tokens)),
+            cost_usd: model.price.map(|price| price.of(self.input_tokens as f64, self.output_tokens as f64)),
             cut: self.cut,
             mean_characters: (self.responses > 0).then(|| self.characters as f64 / self.responses as f64),
         }

@@ -267,7 +267,7 @@ impl<'a> Asking<'a> {
             retries: client.counters().retries(),
             input_tokens: ratings.input_tokens,
             output_tokens: ratings.output_tokens,
-            cost_usd: config.price.map(|price| price.of(ratings.input_tokens, ratings.output_tokens)),
+            cost_usd: config.price.map(|price| price.of(ratings.input_tokens as f64, ratings.output_tokens as f64)),
             seconds: start.elapsed().as_secs_f64(),
             end,
         };

@@ -1,9 +1,7 @@
 //! Scores in bins: their histogram by outcome, and the calibration curve.
 
 use super::Figure;
-
-/// The number of bins of a histogram over [0, 1].
-pub const BINS: usize = 20;
+use crate::lab::shares::{self, BINS, wilson};
 
 /// How many queries scored how much, by outcome, in [`BINS`] bins of equal width over [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,21 +16,12 @@ pub struct ScoreHistogram {
 /// nearest bin; one that is no number counts nowhere.
 impl FromIterator<(f64, bool)> for ScoreHistogram {
     fn from_iter<I: IntoIterator<Item = (f64, bool)>>(scores: I) -> Self {
-        let mut histogram = Self::default();
-        for (score, good) in scores.into_iter().filter(|(score, _)| !score.is_nan()) {
-            let bins = if good { &mut histogram.good } else { &mut histogram.poor };
-            if let Some(count) = bins.get_mut(bin(score)) {
-                *count += 1;
-            }
+        let (mut good_scores, mut poor_scores) = (Vec::new(), Vec::new());
+        for (score, good) in scores {
+            if good { good_scores.push(score) } else { poor_scores.push(score) }
         }
-        histogram
+        Self { good: shares::counts(good_scores), poor: shares::counts(poor_scores) }
     }
-}
-
-/// The bin of a value in [0, 1]; values outside are in the nearest.
-pub(super) fn bin(value: f64) -> usize {
-    // A cast saturates at both ends.
-    ((value * BINS as f64) as usize).min(BINS - 1)
 }
 
 /// A point of the calibration curve.
@@ -63,20 +52,10 @@ pub fn calibration_curve(scores: &[(f64, f64)], bins: usize) -> Vec<CalibrationB
             let n = bin.len() as f64;
             let predicted = bin.iter().map(|row| row.0).sum::<f64>() / n;
             let observed = bin.iter().map(|row| row.1).sum::<f64>() / n;
-            curve.push(CalibrationBin { n: bin.len(), predicted, observed: wilson(observed, n) });
+            curve.push(CalibrationBin { n: bin.len(), predicted, observed: wilson(observed, bin.len()) });
         }
     }
     curve
-}
-
-/// A share of `n` with Wilson's interval, which stays in [0, 1] and has a width at 0 and at 1.
-fn wilson(share: f64, n: f64) -> Figure {
-    const Z: f64 = 1.959_963_984_540_054;
-    let z2 = Z * Z;
-    let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    // Rounding must not put the value outside its interval.
-    Figure { value: share, low: (centre - half).clamp(0.0, share), high: (centre + half).clamp(share, 1.0) }
 }
 
 #[cfg(test)]
@@ -92,15 +71,6 @@ mod tests {
         let histogram: ScoreHistogram = scores.into_iter().collect();
         assert_eq!((histogram.good[0], histogram.good[19], histogram.good.iter().sum::<u64>()), (2, 1, 3));
         assert_eq!((histogram.poor[0], histogram.poor[1], histogram.poor[19]), (1, 1, 1));
-    }
-
-    #[test]
-    fn wilsons_interval_is_the_published_one() {
-        // Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263, and 0 of 20.
-        let figure = wilson(81.0 / 263.0, 263.0);
-        assert!((figure.low - 0.2553).abs() < 5e-5 && (figure.high - 0.3662).abs() < 5e-5, "{figure:?}");
-        let none = wilson(0.0, 20.0);
-        assert!(none.low == 0.0 && (none.high - 0.1611).abs() < 5e-5, "{none:?}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Cost {
         let Some(prices) = prices else {
             return Self { small: 100.0 * ASSUMED_RATIO, large: 100.0, format: |cost| number(cost, 1) };
         };
-        let of = |price: Price| PER * (prices.input_tokens * price.input + prices.output_tokens * price.output) / 1e6;
+        let of = |price: Price| PER * price.of(prices.input_tokens, prices.output_tokens);
         Self { small: of(prices.small), large: of(prices.large), format: dollars }
     }
 

@@ -20,21 +20,10 @@ pub struct LabelReport {
     pub curve: Vec<Spread>,
     /// t*, the t that was chosen.
     pub chosen: f64,
-    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`label_histogram`] counts them.
+    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`crate::lab::shares::counts`] counts them.
     pub before: [u64; BINS],
     /// How many labels y(t*), those of r_trans, are in each bin.
     pub after: [u64; BINS],
-}
-
-/// Counts labels in [`BINS`] bins of equal width over [0, 1]; one that is no number counts nowhere.
-pub fn label_histogram(labels: impl IntoIterator<Item = f64>) -> [u64; BINS] {
-    let mut counts = [0; BINS];
-    for label in labels.into_iter().filter(|label| !label.is_nan()) {
-        if let Some(count) = counts.get_mut(super::bins::bin(label)) {
-            *count += 1;
-        }
-    }
-    counts
 }
 
 impl LabelReport {

@@ -17,14 +17,15 @@ mod words;
 pub use super::evaluate::{Baselines, CurvePoint, Figure, Ranking};
 pub use super::figures::SHARES as DROP_SHARES;
 pub use super::price::Price;
-pub use bins::{BINS, CalibrationBin, ScoreHistogram, calibration_curve};
-pub use label::{LabelReport, label_histogram};
+pub use super::shares::BINS;
+pub use bins::{CalibrationBin, ScoreHistogram, calibration_curve};
+pub use label::LabelReport;
 pub use label_page::label_page;
 pub use page::page;
 pub use text_plot::label_text;
 
 impl Figure {
-    /// Whether there is an interval: one without width says nothing.
+    /// Whether there is an interval that says something: one with a width.
     fn has_interval(&self) -> bool {
         self.low < self.high
     }

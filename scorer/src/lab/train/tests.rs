@@ -19,7 +19,7 @@ fn corpus(count: usize, quality: impl Fn(usize) -> (f64, f64)) -> Corpus {
     let file = folder.path().join("data.jsonl");
     std::fs::write(&file, (0..count).map(line).collect::<String>()).unwrap();
     let pair = Pair { small: "s".to_owned(), large: "l".to_owned() };
-    Corpus::read(&[Source { file, pair }], None, Incomplete::Refuse, 0).unwrap()
+    Corpus::read(&[Source { file, pair }], Incomplete::Refuse, 0).unwrap()
 }
 
 #[test]
@@ -41,9 +41,15 @@ fn corpus_of(pairs: &[Quality], count: usize, validation: Option<Quality>) -> Co
         std::fs::write(&file, (0..count).map(line).collect::<String>()).unwrap();
         Source { file, pair: Pair { small: format!("s{pair}"), large: format!("l{pair}") } }
     };
-    let train: Vec<Source> = pairs.iter().enumerate().map(|(pair, quality)| source(pair, pair, *quality)).collect();
-    let validation = validation.map(|quality| source(pairs.len(), 0, quality));
-    Corpus::read(&train, validation.as_ref(), Incomplete::Refuse, 0).unwrap()
+    let mut sources: Vec<Source> =
+        pairs.iter().enumerate().map(|(pair, quality)| source(pair, pair, *quality)).collect();
+    sources.extend(validation.map(|quality| source(pairs.len(), 0, quality)));
+    Corpus::read(&sources, Incomplete::Refuse, 0).unwrap()
+}
+
+/// A fifth of the rows validates.
+fn labelled(corpus: &Corpus, kind: Label) -> Result<Task, TaskError> {
+    Task::new(corpus, &Sides::by_hash(corpus.hashes()), kind)
 }
 
 #[test]
@@ -52,20 +58,21 @@ fn each_pair_has_its_own_relaxation_from_its_training_rows() {
     // the first one's.
     let own = |n: usize| (if n.is_multiple_of(2) { 0.75 } else { 0.0 }, 1.0);
     let other = |n: usize| (if n.is_multiple_of(2) { 75.0 } else { 0.0 }, 100.0);
-    let task = Task::new(&corpus_of(&[own, other], 100, None), Label::Trans).unwrap();
+    let task = labelled(&corpus_of(&[own, other], 100, None), Label::Trans).unwrap();
     assert_eq!((task.relaxation, task.same), (Some(0.25), None));
     let expected: Vec<f64> = (0..200).map(|n: usize| f64::from(n.is_multiple_of(2))).collect();
     assert_eq!(task.labels, expected, "each pair's rows are parted by its own t*");
 
     // Validation rows would call for another t*: all the same label at 0.25, parted at 0.5.
     let apart = |n: usize| (if n.is_multiple_of(2) { 0.5 } else { 0.0 }, 1.0);
-    let task = Task::new(&corpus_of(&[own], 60, Some(apart)), Label::Trans).unwrap();
+    let corpus = corpus_of(&[own], 60, Some(apart));
+    let task = Task::new(&corpus, &Sides::apart(corpus.hashes(), 60), Label::Trans).unwrap();
     assert_eq!(task.relaxation, Some(0.25));
     assert_eq!(task.labels[60..], [0.0; 60]);
     let binary = |n: usize| (f64::from(n.is_multiple_of(2)), 1.0);
-    let task = Task::new(&corpus_of(&[binary, own], 100, None), Label::Trans).unwrap();
+    let task = labelled(&corpus_of(&[binary, own], 100, None), Label::Trans).unwrap();
     assert_eq!((task.relaxation, task.same), (Some(0.0), None), "the other pair's labels are relaxed");
-    let task = Task::new(&corpus_of(&[binary, binary], 100, None), Label::Trans).unwrap();
+    let task = labelled(&corpus_of(&[binary, binary], 100, None), Label::Trans).unwrap();
     assert_eq!(task.same, Some(Same::TwoQualities));
 }
 
@@ -75,9 +82,9 @@ fn the_constant_to_beat_is_the_own_pairs() {
     let own = |n: usize| (f64::from(n.is_multiple_of(4)), 1.0);
     let other = |n: usize| (f64::from(!n.is_multiple_of(4)), 1.0);
     let corpus = corpus_of(&[own, other], 400, None);
-    let task = Task::new(&corpus, Label::Det).unwrap();
+    let task = labelled(&corpus, Label::Det).unwrap();
     let n = corpus.rows.len();
-    let embeddings = Embeddings { numbers: vec![0.0; n], tokens: vec![5; n], characters: vec![5; n] };
+    let embeddings = Embeddings { numbers: vec![0.0; n], tokens: vec![5; n] };
     let trained = train(&task, &corpus, embeddings, 1, (1, 0), || {});
     let of_own: Vec<f64> =
         task.of(&task.train).zip(&task.train).filter(|(_, row)| **row < 400).map(|(y, _)| y).collect();
@@ -92,19 +99,19 @@ fn the_constant_to_beat_is_the_own_pairs() {
 
 #[test]
 fn rows_that_teach_nothing_are_an_error_before_any_work() {
-    let fault = |corpus: &Corpus, kind| Task::new(corpus, kind).unwrap_err();
+    let fault = |corpus: &Corpus, kind| labelled(corpus, kind).unwrap_err();
     assert!(matches!(fault(&corpus(20, |n| ((n % 2) as f64, 1.0)), Label::Det), TaskError::Few { .. }));
     let better = corpus(60, |n| (0.5 + n as f64, 0.0));
     assert_eq!(fault(&better, Label::Det), TaskError::Alike { label: 1.0 });
-    assert!(Task::new(&better, Label::Gap).is_ok(), "the gaps differ");
-    let mut trained_on = corpus(60, |n| ((n % 2) as f64, 1.0));
-    trained_on.sides = vec![Side::Train; 60];
-    assert_eq!(fault(&trained_on, Label::Det), TaskError::NoValidation);
+    assert!(labelled(&better, Label::Gap).is_ok(), "the gaps differ");
+    let trained_on = corpus(60, |n| ((n % 2) as f64, 1.0));
+    let found = Task::new(&trained_on, &Sides(vec![Side::Train; 60]), Label::Det);
+    assert_eq!(found.unwrap_err(), TaskError::NoValidation);
 }
 
 #[test]
 fn what_is_scarce_or_the_same_is_told() {
-    let warnings = |kind| Task::new(&corpus(200, |n| (f64::from(n % 10 != 0), 1.0)), kind).unwrap().warnings();
+    let warnings = |kind| labelled(&corpus(200, |n| (f64::from(n % 10 != 0), 1.0)), kind).unwrap().warnings();
     insta::assert_snapshot!(warnings(Label::Det).join("\n"), @"
     only 14 of 156 rows have a label below 0.5: there is little to learn from
     only 44 rows validate: the figures will be rough
@@ -120,5 +127,5 @@ fn what_is_scarce_or_the_same_is_told() {
     only 44 rows validate: the figures will be rough
     ");
     let rich = corpus(1000, |n| ((n % 2) as f64, 0.5));
-    assert!(Task::new(&rich, Label::Det).unwrap().warnings().is_empty());
+    assert!(labelled(&rich, Label::Det).unwrap().warnings().is_empty());
 }

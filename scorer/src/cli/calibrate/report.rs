@@ -1,0 +1,142 @@
+//! What `hybrid-llm calibrate` prints of the thresholds it found.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Args, quality_warnings};
+use crate::{
+    cli::graded::Speed,
+    lab::{
+        calibrate::{self, Choice},
+        figures::Outcomes,
+        shares::wilson,
+    },
+    router::Row,
+};
+
+/// A smaller sample says little.
+const SMALL_SAMPLE: usize = 200;
+
+/// A threshold and what it does, in JSON.
+#[derive(Debug, Serialize)]
+struct ChoiceJson {
+    threshold: Option<f64>,
+    small_share: f64,
+    small_share_low: f64,
+    small_share_high: f64,
+    quality_drop: Option<f64>,
+    quality_drop_upper95: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShareJson {
+    asked: f64,
+    choice: ChoiceJson,
+}
+
+#[derive(Debug, Serialize)]
+struct DropJson {
+    asked: f64,
+    /// The paper's rule.
+    point: ChoiceJson,
+    /// What a route's dial does.
+    bound: ChoiceJson,
+}
+
+/// What the command found.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    queries: usize,
+    of: usize,
+    /// The smallest drop that this sample can promise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least_drop: Option<f64>,
+    small_shares: Vec<ShareJson>,
+    quality_drops: Vec<DropJson>,
+    pub(super) warnings: Vec<String>,
+    scoring: Speed,
+}
+
+impl Report {
+    pub(super) fn new(
+        args: &Args,
+        scores: &[f64],
+        outcomes: Option<&Outcomes>,
+        table: &[Row],
+        all: usize,
+        scoring: Speed,
+    ) -> Self {
+        let n = scores.len();
+        let shown = |choice: Choice| {
+            let interval = wilson(choice.small_share, n);
+            ChoiceJson {
+                threshold: choice.threshold,
+                small_share: choice.small_share,
+                small_share_low: interval.low,
+                small_share_high: interval.high,
+                quality_drop: choice.quality_drop,
+                quality_drop_upper95: choice.quality_drop_upper95,
+            }
+        };
+        let share = |asked: &f64| ShareJson { asked: *asked, choice: shown(calibrate::for_small_share(table, *asked)) };
+        let drop = |asked: &f64| {
+            Some(DropJson {
+                asked: *asked,
+                point: shown(calibrate::point_rule(scores, outcomes?, *asked)),
+                bound: shown(calibrate::for_quality_drop(table, *asked)),
+            })
+        };
+        let least_drop = outcomes.and_then(calibrate::least_drop);
+        let mut warnings = Vec::new();
+        if n < SMALL_SAMPLE {
+            warnings.push(format!("{n} queries are few: take 500 or more, drawn at random from your traffic"));
+        }
+        if let Some(outcomes) = outcomes {
+            warnings.extend(quality_warnings(args, outcomes, least_drop, all));
+        }
+        Self {
+            queries: n,
+            of: all,
+            least_drop,
+            small_shares: args.small_shares.iter().map(share).collect(),
+            quality_drops: args.quality_drops.iter().filter_map(drop).collect(),
+            warnings,
+            scoring,
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "calibrated on {} of {} queries", self.queries, self.of)?;
+        for ShareJson { asked, choice } in &self.small_shares {
+            writeln!(out, "small share {asked}: {}", choice.line())?;
+        }
+        for DropJson { asked, point, bound } in &self.quality_drops {
+            writeln!(out, "quality drop {asked}, the paper's point rule:      {}", point.line())?;
+            writeln!(out, "quality drop {asked}, bound with 95 % confidence: {}", bound.line())?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "note: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ChoiceJson {
+    fn line(&self) -> String {
+        let Some(threshold) = self.threshold else {
+            return "no threshold; everything goes to the large model".to_owned();
+        };
+        let per_cent = |value: f64| format!("{:.1} %", value * 100.0);
+        let mut line = format!(
+            "threshold {threshold:.6}, small share {} ({} to {})",
+            per_cent(self.small_share),
+            per_cent(self.small_share_low),
+            per_cent(self.small_share_high)
+        );
+        if let (Some(drop), Some(upper)) = (self.quality_drop, self.quality_drop_upper95) {
+            line.push_str(&format!(", drop {:.2} %, at most {:.2} %", drop * 100.0, upper * 100.0));
+        }
+        line
+    }
+}
