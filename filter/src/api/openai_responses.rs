@@ -62,18 +62,25 @@ fn read_input<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
 
 /// Reads one item: a message, a tool call, a tool's result, reasoning, or a reference to a stored item.
 fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
-    let (mut kind, mut role) = (None, None);
+    let (mut kind, mut role, mut id, mut result) = (None, None, None, None);
     let mut turn = Turn::default();
     json.members(|name, json| match name {
         "type" => json.string().map(|string| kind = string),
         "role" => json.string().map(|string| role = string),
+        "id" => json.id().map(|string| id = string),
         "content" => turn.read_content(json, part),
-        "output" => turn.read_result(json, part),
-        "arguments" | "input" | "action" | "summary" => turn.read_other(json),
+        "output" | "outputs" => turn.read_result(json, part),
+        "arguments" | "input" | "action" | "summary" | "operation" | "code" | "queries" | "results" => {
+            turn.read_other(json)
+        }
+        "result" => json.string().map(|string| result = string),
+        "tools" => turn.read_tools(json),
         _ => Ok(()),
     })?;
     let kind = kind.and_then(JsonString::decode);
     match kind.as_deref() {
+        // Nobody's words, but something's name: a reference, whose type may be left out.
+        None if role.is_none() && id.is_some() => turn.reasoning = true,
         None | Some("message") => {
             turn.speaker = match role.and_then(JsonString::decode).as_deref() {
                 Some("user") => Speaker::User,
@@ -84,24 +91,35 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         // Encrypted, or known to the upstream that stored it alone.
         Some("reasoning" | "item_reference" | "compaction") => turn.reasoning = true,
         Some("mcp_approval_response") => turn.tool_result = true,
+        // Elsewhere a result is an image's bytes.
+        Some("program_output") => {
+            turn.tool_result = true;
+            turn.other_texts.extend(result.map(JsonString::contents));
+        }
         Some(kind) => turn.tool_result = kind.ends_with("_output"),
     }
     Ok(turn)
 }
 
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    let (mut kind, mut text) = (None, None);
+    let (mut kind, mut text, mut printed) = (None, None, false);
     json.members(|name, json| match name {
         "type" => json.string().map(|string| kind = string),
         "text" | "refusal" => json.string().map(|string| text = string),
+        // What a shell or an interpreter printed; the shell's pieces have no type.
+        "stdout" | "stderr" | "logs" => {
+            printed = true;
+            turn.read_other(json)
+        }
         _ => Ok(()),
     })?;
     match kind.and_then(JsonString::decode).as_deref() {
         // `reasoning_text` stands in reasoning items, whose turn is the model's.
         Some("input_text" | "output_text" | "text" | "refusal" | "reasoning_text") => turn.texts.extend(text),
-        Some("input_image" | "computer_screenshot") => turn.medium(Medium::Image),
+        Some("input_image" | "computer_screenshot" | "image") => turn.medium(Medium::Image),
         Some("input_audio") => turn.medium(Medium::Audio),
         Some("input_file") => turn.medium(Medium::File),
+        _ if printed => {}
         _ => turn.medium(Medium::Unknown),
     }
     Ok(())

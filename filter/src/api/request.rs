@@ -68,9 +68,7 @@ impl<'a> Request<'a> {
 
     /// Reads a list of tools.
     pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
-        let tools = json.value()?;
-        let listed = tools.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
-        if listed {
+        if let Some(tools) = listed(json)? {
             self.needs.tools = true;
             self.texts.push(tools);
         }
@@ -187,14 +185,14 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Reads what a tool gave back, in the same forms; its text is not the speaker's.
+    /// Reads what a tool gave back: content in the same forms, or one part alone. Its text is not the speaker's.
     pub(super) fn read_result(
         &mut self,
         json: &mut Cursor<'a>,
         part: impl Fn(&mut Self, &mut Cursor<'a>) -> Walk,
     ) -> Walk {
         let said = std::mem::take(&mut self.texts);
-        let walked = self.read_content(json, part);
+        let walked = if json.peek() == Some(b'{') { part(self, json) } else { self.read_content(json, part) };
         let given = std::mem::replace(&mut self.texts, said);
         self.other_texts.extend(given.iter().map(|text| text.contents()));
         walked
@@ -203,6 +201,15 @@ impl<'a> Turn<'a> {
     /// Reads a value that the model gets as text, such as the arguments of a tool call.
     pub(super) fn read_other(&mut self, json: &mut Cursor<'a>) -> Walk {
         self.other_texts.push(json.value()?);
+        Ok(())
+    }
+
+    /// Reads a list of tools that stands within the conversation.
+    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(tools) = listed(json)? {
+            self.needs.tools = true;
+            self.other_texts.push(tools);
+        }
         Ok(())
     }
 
@@ -216,6 +223,13 @@ impl<'a> Turn<'a> {
             Medium::Unknown => {}
         }
     }
+}
+
+/// Reads a list; `None` where it is empty, or no list.
+fn listed<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
+    let list = json.value()?;
+    let any = list.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
+    Ok(any.then_some(list))
 }
 
 /// A kind of part that is not text.
