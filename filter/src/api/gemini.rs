@@ -36,6 +36,10 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             "responseSchema" | "response_schema" | "responseJsonSchema" | "response_json_schema" => {
                 request.read_schema(json)
             }
+            "responseFormat" | "response_format" if json.peek() == Some(b'[') => {
+                json.elements(|json| response_format(json, request))
+            }
+            "responseFormat" | "response_format" => response_format(json, request),
             _ => Ok(()),
         }),
         // Made with one model, and of no use to another.
@@ -43,6 +47,14 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         _ => Ok(()),
     })?;
     if contents { Ok(()) } else { Err(Unparsable) }
+}
+
+/// A format of the answer, in the newer form: `{"text": {"mimeType", "schema"}}`, or one of another medium.
+fn response_format<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "text" => json.if_members(|name, json| if name == "schema" { request.read_schema(json) } else { Ok(()) }),
+        _ => Ok(()),
+    })
 }
 
 fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unparsable> {
@@ -65,23 +77,17 @@ fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unpa
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     json.members(|name, json| match name {
         "text" => json.string().map(|text| turn.texts.extend(text)),
-        "inlineData" | "inline_data" | "fileData" | "file_data" => {
-            let mut medium = Medium::File;
-            json.if_members(|name, json| match name {
-                "mimeType" | "mime_type" => json.string().map(|name| {
-                    medium = name.and_then(JsonString::decode).map_or(medium, |name| Medium::of_mime_type(&name));
-                }),
-                _ => Ok(()),
-            })?;
-            turn.medium(medium);
-            Ok(())
-        }
         "functionResponse" | "function_response" | "toolResponse" | "tool_response" => {
             turn.tool_result = true;
-            turn.read_other(json)
+            json.if_members(|name, json| match name {
+                "parts" => turn.read_result(json, |turn, json| json.members(|name, json| blob(turn, name, json))),
+                _ => turn.read_other(json),
+            })
         }
         "functionCall"
         | "function_call"
+        | "toolCall"
+        | "tool_call"
         | "executableCode"
         | "executable_code"
         | "codeExecutionResult"
@@ -90,6 +96,22 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
             turn.reasoning = true;
             Ok(())
         }
-        _ => Ok(()),
+        _ => blob(turn, name, json),
     })
+}
+
+/// A member of a part that is an image, a recording or a file, in place or by its address; any other is passed over.
+fn blob<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
+    if !matches!(name, "inlineData" | "inline_data" | "fileData" | "file_data") {
+        return Ok(());
+    }
+    let mut medium = Medium::File;
+    json.if_members(|name, json| match name {
+        "mimeType" | "mime_type" => json.string().map(|name| {
+            medium = name.and_then(JsonString::decode).map_or(medium, |name| Medium::of_mime_type(&name));
+        }),
+        _ => Ok(()),
+    })?;
+    turn.medium(medium);
+    Ok(())
 }
