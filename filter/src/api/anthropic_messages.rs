@@ -20,7 +20,8 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
     if messages { Ok(()) } else { Err(Unparsable) }
 }
 
-/// Reads the list of messages, in whose content `block` reads each block.
+/// Reads the list of messages, in whose content `block` reads each block. By Bedrock's `invoke` the models of others get
+/// theirs in nearly the same shape, with the tools' turns as OpenAI has them.
 pub(super) fn read_messages<'a>(
     json: &mut Cursor<'a>,
     request: &mut Request<'a>,
@@ -30,14 +31,17 @@ pub(super) fn read_messages<'a>(
         let mut turn = Turn::default();
         json.members(|name, json| match name {
             "role" => {
-                turn.speaker = match json.word()?.as_ref() {
+                let role = json.word()?;
+                turn.speaker = match role.as_ref() {
                     "user" => Speaker::User,
-                    "system" => Speaker::System,
+                    "system" | "developer" => Speaker::System,
                     _ => Speaker::Model,
                 };
+                turn.tool_result |= role == "tool";
                 Ok(())
             }
             "content" => turn.read_content(json, &block),
+            "tool_calls" => turn.read_other(json),
             _ => Ok(()),
         })?;
         request.push(turn);
@@ -88,6 +92,32 @@ fn inner_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     Ok(())
 }
 
+/// What a tool of the API's own has found, in one object: a fetched document, the output of code, references to tools.
+fn found<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.members(|name, json| match name {
+        "content" if json.peek() == Some(b'{') => fetched(turn, json),
+        _ => turn.read_other(json),
+    })
+}
+
+/// A fetched document: text, or the bytes of a file.
+fn fetched<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let (mut is_text, mut data) = (false, None);
+    json.members(|name, json| match name {
+        "source" => json.if_members(|name, json| match name {
+            "type" => json.string().map(|kind| is_text = kind.is_some_and(|kind| kind.is("text"))),
+            "data" => json.string().map(|string| data = string),
+            _ => Ok(()),
+        }),
+        _ => Ok(()),
+    })?;
+    match data.filter(|_| is_text) {
+        Some(text) => turn.other_texts.push(text.contents()),
+        None => turn.medium(Medium::File),
+    }
+    Ok(())
+}
+
 /// What a block says of itself; its members stand in any order.
 #[derive(Default)]
 pub(super) struct Block<'a> {
@@ -101,9 +131,16 @@ impl<'a> Block<'a> {
         match name {
             "type" => json.string().map(|string| self.kind = string),
             "text" => json.string().map(|string| self.text = string),
+            // What a tool that the API runs itself has found.
+            "content" if json.peek() == Some(b'{') => found(turn, json),
             // What a tool gave back, a search result's text, and their like.
             "content" => turn.read_result(json, inner_block),
-            "input" | "thinking" => turn.read_other(json),
+            "input" | "thinking" | "tabs" => turn.read_other(json),
+            "tools" => turn.read_tools(json),
+            "tool" => {
+                turn.needs.tools = true;
+                turn.read_other(json)
+            }
             _ => Ok(()),
         }
     }
@@ -121,13 +158,16 @@ impl<'a> Block<'a> {
                 Some(text) => turn.texts.push(text),
                 None => turn.medium(Medium::Unknown),
             },
-            Some("image") => turn.medium(Medium::Image),
+            Some("image" | "image_url") => turn.medium(Medium::Image),
             Some("document" | "container_upload") => turn.medium(Medium::File),
-            Some("thinking" | "redacted_thinking") => turn.reasoning = true,
-            Some("tool_result") => turn.tool_result = true,
-            Some("search_result" | "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_reference") => {}
-            // The results of tools that the API runs itself stand in the model's own turn.
-            Some(kind) if kind.ends_with("_tool_result") || kind.ends_with("_result") => {}
+            Some("thinking" | "redacted_thinking" | "compaction") => turn.reasoning = true,
+            // Tools that the API runs itself stand in the model's own turn, with what they gave back. A request that ends in
+            // them goes on with a turn that was paused.
+            Some("tool_result" | "server_tool_use" | "mcp_tool_use") => turn.tool_result = true,
+            Some(kind) if kind.ends_with("_tool_result") => turn.tool_result = true,
+            Some("tool_use" | "tool_reference" | "tool_addition" | "tool_removal" | "mcp_tool_listing") => {}
+            Some("fallback" | "browser_state") => {}
+            Some(kind) if kind.ends_with("_result") => {}
             Some(_) => turn.medium(Medium::Unknown),
         }
     }

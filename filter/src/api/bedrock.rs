@@ -39,7 +39,7 @@ pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
 }
 
 /// Reads an `invoke` request, as far as it is in one of the common shapes: Anthropic's messages, Nova's (which is much like
-/// `converse`), or a prompt in one string (Llama's and Mistral's `prompt`, Titan's `inputText`).
+/// `converse`), the chat completions of Mistral and OpenAI, or a prompt in one string (Llama's and Mistral's `prompt`, Titan's `inputText`).
 pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let mut prompt = false;
     json.members(|name, json| match name {
@@ -55,7 +55,8 @@ pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) 
             request.push(turn);
             Ok(())
         }
-        "max_gen_len" | "max_tokens_to_sample" => request.read_limit(json),
+        "max_gen_len" | "max_tokens_to_sample" | "max_completion_tokens" => request.read_limit(json),
+        "response_format" => request.read_format(json),
         "inferenceConfig" | "textGenerationConfig" => read_limits(json, request),
         "toolConfig" => read_tool_config(json, request),
         _ => anthropic_messages::read_setting(name, json, request),
@@ -78,7 +79,11 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
     let mut turn = Turn::default();
     json.members(|name, json| match name {
         "role" => {
-            turn.speaker = if json.word()? == "user" { Speaker::User } else { Speaker::Model };
+            turn.speaker = match json.word()?.as_ref() {
+                "user" => Speaker::User,
+                "system" => Speaker::System,
+                _ => Speaker::Model,
+            };
             Ok(())
         }
         "content" => turn.read_content(json, block),
@@ -119,6 +124,11 @@ fn read_block<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Wal
         }
         "guardContent" => leaf_text(turn, json),
         "toolUse" => turn.read_other(json),
+        "toolAddition" => {
+            turn.needs.tools = true;
+            turn.read_other(json)
+        }
+        "toolRemoval" => Ok(()),
         "reasoningContent" => {
             turn.reasoning = true;
             Ok(())
