@@ -22,6 +22,11 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         "max_tokens" | "max_completion_tokens" => request.read_limit(json),
         "tools" | "functions" => request.read_tools(json),
         "response_format" => request.read_format(json),
+        // What the answer is to have beside text.
+        "modalities" if json.peek() == Some(b'[') => json.elements(|json| {
+            request.needs.audio |= json.string()?.is_some_and(|kind| kind.is("audio"));
+            Ok(())
+        }),
         "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
         "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),
@@ -44,6 +49,15 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         }
         "content" => turn.read_content(json, part),
         "tool_calls" | "function_call" => turn.read_other(json),
+        // An answer that was spoken, by the name that its own upstream knows it by.
+        "audio" => json.if_members(|name, json| {
+            if name == "id" {
+                let known = json.id()?.is_some();
+                turn.reasoning |= known;
+                turn.needs.audio |= known;
+            }
+            Ok(())
+        }),
         // Not OpenAI's own: signed reasoning as OpenRouter and LiteLLM hand it on.
         "reasoning_details" | "thinking_blocks" => {
             let mut any = false;
