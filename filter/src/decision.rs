@@ -214,15 +214,23 @@ pub fn before_score(
         (true, _) => {}
         (false, _) => return decided(Tier::Large, Reason::Capability),
     }
+    // A small model of which nobody says what it can do is shown no images, whoever brought them and when.
+    let keeps_media = pair.query.non_text == NonText::Large;
+    let small_is_blind = keeps_media && request.media > 0 && pair.small.capabilities.is_none();
     if continuation {
         return match recall() {
-            Some(trail) => decided(trail.went, Reason::Affinity),
             None => decided(Tier::Large, Reason::ToolLoop),
+            // Large can take a bare tool loop over. It can't take a signature, and small may see after all.
+            Some(trail) if trail.went == Tier::Small && small_is_blind && !request.is_bound() => {
+                decided(Tier::Large, Reason::NonText)
+            }
+            Some(trail) => decided(trail.went, Reason::Affinity),
         };
     }
-    // A small model of which nobody says what it can do is not shown earlier images either.
-    let unreadable = query.has_media || (request.media > 0 && pair.small.capabilities.is_none());
-    if unreadable && pair.query.non_text == NonText::Large {
+    if request.in_background {
+        return decided(Tier::Large, Reason::Capability);
+    }
+    if small_is_blind || (keeps_media && query.has_media) {
         return decided(Tier::Large, Reason::NonText);
     }
     if pair.affinity != Affinity::Off

@@ -1,7 +1,8 @@
 //! Finds the id under which an upstream stores a response: the next request of the conversation names it, and must go there.
 
-use serde_json::StreamDeserializer;
-use serde_json::de::StrRead;
+use crate::api::JsonString;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
 
 /// What has been seen of an answer so far. The id stands at its very beginning, in a whole answer
 /// (`{"id":"resp_…"`) and in the first event of a streamed one (`data: {"type":"response.created","response":{"id":"resp_…"`).
@@ -27,19 +28,36 @@ impl ResponseId {
     }
 }
 
-/// The first string under the name `id` that looks like a response's.
+/// The id: a member of the whole answer or, in a stream, of the object that its first event holds. What stands deeper has ids
+/// of its own, and servers differ in what theirs look like.
 fn find(seen: &[u8]) -> Option<String> {
-    // The window may end within a character.
-    let text = match std::str::from_utf8(seen) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(seen.get(..error.valid_up_to())?).ok()?,
-    };
-    text.match_indices("\"id\"").find_map(|(at, name)| {
-        let value = text.get(at + name.len()..)?.trim_start().strip_prefix(':')?;
-        let mut values: StreamDeserializer<'_, StrRead<'_>, String> =
-            serde_json::Deserializer::from_str(value).into_iter();
-        values.next()?.ok().filter(|id| id.starts_with("resp"))
-    })
+    let start = seen.iter().position(|&byte| byte == b'{')?;
+    let wanted = if seen.get(..start)?.trim_ascii().is_empty() { 1 } else { 2 };
+    let (mut depth, mut at) = (0_usize, start);
+    loop {
+        match seen.get(at)? {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let name = string(seen.get(at..)?)?;
+                at += name.contents().len() + 2;
+                let value = seen.get(at..)?.trim_ascii_start().strip_prefix(b":");
+                if let (true, Some(value)) = (depth == wanted && name.is("id"), value) {
+                    return string(value.trim_ascii_start())?.decode().map(Cow::into_owned);
+                }
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// The string that stands first; `None` where that is something else, or cut short.
+fn string(json: &[u8]) -> Option<JsonString<'_>> {
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    JsonString::new(json.get(..values.byte_offset())?)
 }
 
 #[cfg(test)]
@@ -53,6 +71,9 @@ mod tests {
             "{\n  \"id\" : \"resp_1\",\n",
             "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"object\"",
             r#"{"object":"response","usage":{"id":5},"id":"resp_1"}"#,
+            // Ids of other things before it, and a text that looks like one.
+            r#"{"output":[{"id":"rs_1","summary":["id"]}],"text":"\"id\":\"x\"","id":"resp_1"}"#,
+            ": hello\n\ndata: {\"response\":{\"output\":[{\"id\":\"x\"}],\"tools\":{\"id\":\"y\"},\"id\":\"resp_1\"}}",
         ];
         for answer in answers {
             assert_eq!(ResponseId::default().look_at(answer.as_bytes()), Some(Some("resp_1".to_owned())), "{answer}");
@@ -63,10 +84,19 @@ mod tests {
         }
     }
 
+    /// Only OpenAI's own begin with `resp`.
+    #[test]
+    fn any_id_is_taken() {
+        for id in ["resp_1", "f0b1ad56-63e6-86c6", "gen-1", "é\"\n"] {
+            let answer = serde_json::json!({"id": id, "object": "response"}).to_string();
+            assert_eq!(ResponseId::default().look_at(answer.as_bytes()), Some(Some(id.to_owned())));
+        }
+    }
+
     #[test]
     fn an_answer_without_an_id_is_let_go() {
         let mut id = ResponseId::default();
-        assert_eq!(id.look_at(br#"{"id":"msg_1","error":{"#), None);
+        assert_eq!(id.look_at(br#"{"error":{"id":"x"},"id":null,"output":[{"id":"msg_1"}]}"#), None);
         assert_eq!(id.look_at(&[b'x'; 10_000]), Some(None));
         assert_eq!(ResponseId::default().look_at(b"\x1f\x8b\xff\xff"), None);
         assert_eq!(ResponseId::default().look_at(&[0xff; 5000]), Some(None));

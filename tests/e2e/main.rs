@@ -5,6 +5,7 @@
 mod apis;
 mod bodies;
 mod configuration;
+mod continuations;
 mod conversations;
 mod faults;
 mod real;

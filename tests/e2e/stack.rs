@@ -102,3 +102,26 @@ pub(crate) fn chat(model: &str, query: &str) -> String {
     json!({"model": model, "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": query}]})
         .to_string()
 }
+
+/// One tool.
+pub(crate) fn tools() -> Value {
+    json!([{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}])
+}
+
+/// The first request of a tool loop, and the one that brings the tool's result.
+pub(crate) fn tool_loop(query: &str) -> (String, String) {
+    let user = json!({"role": "user", "content": query});
+    let call = json!({"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]});
+    let result = json!({"role": "tool", "tool_call_id": "c1", "content": "rain"});
+    let body = |messages: Value| json!({"model": "auto", "messages": messages, "tools": tools()}).to_string();
+    (body(json!([user])), body(json!([user, call, result])))
+}
+
+/// A chat of turns that the user and the model take by turns.
+pub(crate) fn turns(texts: &[&str]) -> String {
+    let messages = texts.iter().enumerate().map(|(i, text)| {
+        let role = if i % 2 == 0 { "user" } else { "assistant" };
+        json!({"role": role, "content": text})
+    });
+    json!({"model": "auto", "messages": messages.collect::<Vec<_>>()}).to_string()
+}

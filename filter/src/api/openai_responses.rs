@@ -9,6 +9,7 @@ use super::{JsonString, Unparsable};
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let (mut model, mut input, mut stored_prompt) = (false, false, false);
     request.may_bind = true;
+    request.is_stored = true;
     json.members(|name, json| match name {
         "model" => request.read_model(json, &mut model),
         "input" => {
@@ -30,6 +31,8 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             stored_prompt = json.peek() == Some(b'{');
             Ok(())
         }
+        "store" => json.value().map(|store| request.is_stored = store != b"false"),
+        "background" => json.value().map(|background| request.in_background = background == b"true"),
         "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
         "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),

@@ -29,6 +29,10 @@ pub struct Request<'a> {
     pub carries_reasoning: bool,
     /// The answer may bring reasoning, or be stored by the upstream.
     pub may_bind: bool,
+    /// The upstream is to store the answer, under an id that the answer tells.
+    pub is_stored: bool,
+    /// The answer is to be fetched later, by a request that names no model.
+    pub in_background: bool,
     /// The API's own names for the conversation.
     pub ids: ConversationIds<'a>,
 }

@@ -201,6 +201,16 @@ fn the_model_and_its_place() {
 }
 
 #[test]
+fn answers_that_are_stored() {
+    let read = |body: &str| Api::OpenAiResponses.read("", body.as_bytes()).unwrap().is_stored;
+    assert!(
+        read(r#"{"input":"hi"}"#) && read(r#"{"input":"hi","store":null}"#) && read(r#"{"store":true,"input":""}"#)
+    );
+    assert!(!read(r#"{"input":"hi","store":false}"#));
+    assert!(!Api::OpenAiChat.read("", br#"{"messages":[],"store":true}"#).unwrap().is_stored);
+}
+
+#[test]
 fn output_limits() {
     let limit = |body: &str| Api::OpenAiChat.read("", body.as_bytes()).unwrap().max_output_tokens;
     assert_eq!(limit(r#"{"messages":[]}"#), 0);

@@ -3,6 +3,8 @@
 use super::*;
 use crate::api::Api;
 
+mod needs;
+
 fn config() -> Config {
     let text = r#"{"scorer":{"cluster":"s"},"max_body_bytes":1000,"pairs":{
         "open":{"small":{"cluster":"a","model":"m","context_tokens":50},"large":{"cluster":"b","model":"n"},
@@ -30,7 +32,11 @@ fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<T
 
 fn plan_after(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Trail>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
-    match before_score(policy, asked, &request, || remembered).unwrap() {
+    told(before_score(policy, asked, &request, || remembered).unwrap())
+}
+
+fn told(plan: Plan) -> String {
+    match plan {
         Plan::Decided(decision) => format!("{} {}", decision.tier.as_str(), decision.reason.as_str()),
         Plan::Ask { query, dial } => format!("ask {query:?} {dial:?}"),
     }
@@ -254,68 +260,6 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     let recalled = set.recall(key(&opening), 1, 3600);
     assert_eq!(plan_after(&up, Overrides::default(), &result, recalled), "small affinity");
     assert_eq!(plan_after(&up, Overrides::default(), &then, recalled), "large affinity");
-}
-
-#[test]
-fn earlier_images_do_not_reach_a_model_that_may_not_see() {
-    let image = r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#;
-    let body = format!(
-        r#"{{"model":"auto","messages":[{{"role":"user","content":[{{"type":"text","text":"What is this?"}},{image}]}},
-            {{"role":"assistant","content":"A dog."}},{{"role":"user","content":"How old do dogs of this breed get?"}}]}}"#
-    );
-    let ask = r#"ask "How old do dogs of this breed get?" Threshold(0.5)"#;
-    let small = |capabilities: serde_json::Value| {
-        let mut small = serde_json::json!({"cluster": "a", "model": "m"});
-        small.as_object_mut().unwrap().extend(capabilities.as_object().unwrap().clone());
-        small
-    };
-    let unknown = small(serde_json::json!({}));
-    let table = [
-        (with(serde_json::json!({"small": unknown})), "large non_text"),
-        (with(serde_json::json!({"small": unknown, "affinity": "sticky"})), "large non_text"),
-        (with(serde_json::json!({"small": unknown, "query": {"non_text": "score"}})), ask),
-        (with(serde_json::json!({"small": small(serde_json::json!({"capabilities": ["vision"]}))})), ask),
-        (with(serde_json::json!({"small": small(serde_json::json!({"capabilities": ["tools"]}))})), "large capability"),
-    ];
-    for (policy, want) in table {
-        assert_eq!(plan_with(&policy, Overrides::default(), &body, Some(Tier::Small)), want, "{:?}", policy.pair);
-    }
-    // A conversation that stays where it is does not take an image there that its model can't be scored by.
-    let turn = body.replace(r#""content":"How old"#, &format!(r#""content":[{image}],"x":"How old"#));
-    let sticky = with(
-        serde_json::json!({"affinity": "sticky", "small": small(serde_json::json!({"capabilities": ["vision"]}))}),
-    );
-    assert_eq!(plan_with(&sticky, Overrides::default(), &turn, Some(Tier::Small)), "large non_text");
-}
-
-#[test]
-fn needs_and_capabilities() {
-    let content = |parts: &str| format!(r#"{{"model":"auto","messages":[{{"role":"user","content":[{parts}]}}]}}"#);
-    let text = r#"{"type":"text","text":"What does this picture show?"}"#;
-    let image =
-        &content(&format!(r#"{text},{{"type":"image_url","image_url":{{"url":"https://example.com/a.png"}}}}"#));
-    let plain = &content(text);
-    let schema = &plain.replacen('{', r#"{"response_format":{"type":"json_schema","json_schema":{}},"#, 1);
-    let tools = &plain.replacen('{', r#"{"tools":[{"type":"function"}],"#, 1);
-    let ask = r#"ask "What does this picture show?" Threshold(0.5)"#;
-    let small = |capabilities: &[&str]| serde_json::json!({"cluster": "a", "model": "m", "capabilities": capabilities});
-    let score = serde_json::json!({"non_text": "score"});
-    let table = [
-        (with(serde_json::json!({})), plain, ask),
-        (with(serde_json::json!({})), tools, ask),
-        (with(serde_json::json!({})), image, "large capability"),
-        (with(serde_json::json!({})), schema, "large capability"),
-        (with(serde_json::json!({"small": small(&["vision", "json_schema"])})), image, "large non_text"),
-        (with(serde_json::json!({"small": small(&["vision"]), "query": score})), image, ask),
-        (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}, "query": score})), image, ask),
-        (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}})), image, "large non_text"),
-        (with(serde_json::json!({"large": small(&[])})), tools, "small capability"),
-        (Policy { shadow: true, ..with(serde_json::json!({"large": small(&[])})) }, tools, ask),
-        (with(serde_json::json!({"large": small(&[])})), image, "large capability"),
-    ];
-    for (policy, body, want) in table {
-        assert_eq!(plan(&policy, Overrides::default(), body), want, "{:?} {body}", policy.pair);
-    }
 }
 
 #[test]

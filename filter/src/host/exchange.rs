@@ -122,27 +122,20 @@ impl Exchange {
         self.stop_waiting();
         let (path, body) = (self.path.borrow().clone(), proxy::request_body());
         match api.read(&path, &body) {
-            Ok(request) => self.plan(&route, api, wishes, &request, body.len()),
+            Ok(request) => self.plan(&route, wishes, &request, body.len()),
             Err(Unparsable) => self.release_as(Reason::Unparsable),
         }
         self.pause_while_scoring()
     }
 
     /// Does what is to be done with a request that has been read.
-    fn plan(&self, route: &Route, api: Api, wishes: Wishes, request: &Request<'_>, body_len: usize) {
+    fn plan(&self, route: &Route, wishes: Wishes, request: &Request<'_>, body_len: usize) {
         let model = request.model.as_ref();
         let Some(lane) = route.lane(model.map(|model| model.name.as_ref())) else {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
-        let held = |note, key| Held {
-            lane: Rc::clone(lane),
-            place,
-            body_len,
-            note,
-            key,
-            is_stored: api == Api::OpenAiResponses,
-        };
+        let held = |note, key| Held { lane: Rc::clone(lane), place, body_len, note, key, is_stored: request.is_stored };
         let Some(policy) = &lane.policy else {
             return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
         };
@@ -277,6 +270,10 @@ impl Exchange {
         }
         let note = note.map(|note| note.after(decision.reason));
         let id = (is_stored && key.is_some()).then(ResponseId::default);
+        if id.is_some() {
+            // In a compressed answer no id is found.
+            proxy::set_request_header("accept-encoding", Some("identity"));
+        }
         self.state.replace(State::Sent { lane, decision, note, id });
     }
 
