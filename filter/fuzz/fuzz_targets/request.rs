@@ -1,19 +1,67 @@
-//! Request bodies of every API: reading never panics, takes nothing but JSON, and a rewritten body differs in the model alone.
+//! Request bodies of every API: reading and deciding never panic, take nothing but JSON, send to small only what belongs there,
+//! and a rewritten body differs in the model alone.
 #![no_main]
 
-use hybrid_llm_filter::affinity::Key;
-use hybrid_llm_filter::api::{Api, Place};
+use hybrid_llm_filter::affinity::{Key, Trail};
+use hybrid_llm_filter::api::{Api, Place, Request};
+use hybrid_llm_filter::config::Config;
+use hybrid_llm_filter::decision::{Plan, Reason, Tier, before_score, step};
+use hybrid_llm_filter::dial::Dial;
+use hybrid_llm_filter::headers::Overrides;
+use hybrid_llm_filter::policy::Policy;
 use hybrid_llm_filter::query::QueryPolicy;
 use hybrid_llm_filter::{fit, splice};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+thread_local! {
+    /// Pairs that differ in what a decision looks at.
+    static POLICIES: Vec<Policy> = {
+        let pairs = r#"{"scorer":{"cluster":"s"},"pairs":{
+            "plain":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"}},
+            "sticky":{"small":{"cluster":"a","model":"m","capabilities":["vision"],"context_tokens":1000},
+                "large":{"cluster":"b","model":"n"},"affinity":"sticky","query":{"context":{"turns":2},"non_text":"score"}},
+            "up":{"small":{"cluster":"a","model":"m","capabilities":[]},"large":{"cluster":"b","model":"n","capabilities":["tools"]},
+                "affinity":"only_up","query":{"context":"system","follow_up_words":0,"wrappers":[]}}}}"#;
+        let config = Config::parse(pairs.as_bytes()).unwrap();
+        let policies = config.pairs.values().flat_map(|pair| {
+            [false, true].map(|shadow| Policy { pair: pair.clone(), dial: Dial::Threshold(0.5), shadow })
+        });
+        policies.collect()
+    };
+}
+
+fn decide(request: &Request<'_>) {
+    let trails = [
+        None,
+        Some(Trail { went: Tier::Small, belongs: None }),
+        Some(Trail { went: Tier::Large, belongs: Some(Tier::Small) }),
+    ];
+    POLICIES.with(|policies| {
+        for (policy, trail) in policies.iter().flat_map(|policy| trails.map(|trail| (policy, trail))) {
+            let _ = policy.pair.query.in_tool_loop(request);
+            let Ok(Plan::Decided(decision)) = before_score(policy, Overrides::default(), request, || trail) else {
+                continue;
+            };
+            assert!(decision.reason != Reason::ToolLoop || trail.is_none());
+            if decision.tier == Tier::Small {
+                assert!(!policy.shadow);
+                assert!(
+                    decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && trail.is_some())
+                );
+            }
+            assert_eq!(step(policy, &decision).tier, decision.tier);
+        }
+    });
+}
+
 fuzz_target!(|body: &[u8]| {
     for &api in Api::ALL {
         let Ok(request) = api.read("/model/auto/converse", body) else { continue };
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok(), "{api:?} took what is no JSON");
         let _ = (QueryPolicy::default().query(&request), Key::of("pair", &QueryPolicy::default(), None, &request));
+        decide(&request);
         let _ = (fit::fits(&request, 100), fit::fits(&request, 100_000));
         if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
             let Some(head) = splice::replace_in_body(&body[..span.end], &span, "new \"name\"") else { continue };
