@@ -208,10 +208,12 @@ def main():
         for query, model in ((EASY, SMALL), (HARD, LARGE)):
             # A query of its own for each client, since conversations that begin alike are taken for one.
             name = f"{sdk.__name__}: {query}"
-            for (case, got), (_, want) in zip(through.cases("auto", name_query(query, sdk)), direct.cases(model, name_query(query, sdk))):
-                got, want = got(), want()
+            asked = name_query(query, sdk)
+            answers = zip(through.cases("auto", asked), direct.cases(model, asked), direct.cases(LARGE, asked))
+            for (case, got), (_, want), (_, by_large) in answers:
                 # The router can't see images, and so they go to the large model unless the pair says otherwise.
-                same = got == want if case != "image" or model == LARGE else LARGE in str(got)
+                got, want = got(), by_large() if case == "image" else want()
+                same = got == want
                 print("same" if same else "DIFFERENT", name, case, sep="\t", flush=True)
                 if not same:
                     print(got, want, sep="\n", flush=True)
