@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = list[float]
-GRID = 200
+# The most values of t that the search for t* looks at, as in `hybrid-llm label`.
+GRID = 256
+# Differences of quality closer than this part of them are one: .8 - .7 and .2 - .1 differ in their last bits.
+SAME = 1e-9
 
 
 def gaps(small: Samples, large: Samples) -> NDArray[np.float64]:
@@ -24,20 +27,31 @@ def make(label: str, small: list[Samples], large: list[Samples], relaxation: flo
 
 def _probability(pairs: list[NDArray[np.float64]], t: float) -> NDArray[np.float32]:
     """y(t) = Pr[H(x) >= -t]."""
-    return np.array([(h >= -t).mean() for h in pairs], dtype=np.float32)
+    return np.array([(h >= -t * (1.0 + SAME)).mean() for h in pairs], dtype=np.float32)
 
 
 def best_relaxation(pairs: list[NDArray[np.float64]]) -> float:
     """t* = argmax over a grid of the mean of abs(y_i(t) - y_j(t)); the smallest t among equals.
 
-    The grid goes from 0 to the largest loss seen, in equal steps, and holds every distinct loss when those are few.
+    y(t) changes only where t is one of the losses: those are the grid, or evenly ranked ones of them where there are many.
     """
-    losses = np.unique(np.concatenate([-h[h < 0] for h in pairs] or [np.zeros(0)]))
+    losses = np.sort(np.concatenate([-h[h < 0] for h in pairs] or [np.zeros(0)]))
     if not len(losses):
         return 0.0
-    grid = np.concatenate([[0.0], losses if len(losses) <= GRID else np.linspace(0, losses[-1], GRID + 1)[1:]])
+    distinct = losses[_is_new(losses)]
+    if len(distinct) >= GRID:
+        # A loss counts as often as it occurs: labels move most where losses are frequent.
+        step = -(-len(losses) // (GRID - 1))
+        ranked = losses[np.minimum(np.arange(step - 1, len(losses) + step - 1, step), len(losses) - 1)]
+        distinct = ranked[_is_new(ranked)]
+    grid = np.concatenate([[0.0], distinct])
     spread = [_mean_difference(_probability(pairs, t)) for t in grid]
     return float(grid[int(np.argmax(np.round(spread, 9)))])
+
+
+def _is_new(ascending: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a value is not the one before it, but for its last bits."""
+    return np.concatenate([[True], ascending[1:] > ascending[:-1] * (1.0 + SAME)])
 
 
 def _mean_difference(y: NDArray[np.float32]) -> float:

@@ -10,6 +10,8 @@ use crate::router::Label;
 
 /// The most values of t that the search for t* looks at.
 const GRID: usize = 256;
+/// The most losses that are sorted to make the grid.
+const MOST_LOSSES: usize = 1_000_000;
 /// Differences of quality closer than this part of them are one: .8 − .7 and .2 − .1 differ in their last bits, and the
 /// search for t* must not tell them apart.
 const SAME: f64 = 1e-9;
@@ -73,11 +75,7 @@ pub fn labels(rows: &[PairRow], kind: Label) -> Labelled {
     match kind {
         Label::Det => plain(det),
         Label::Gap => plain(PairRow::gap),
-        Label::Prob => {
-            let differences: Vec<_> = rows.iter().map(Differences::new).collect();
-            let labels = differences.iter().map(|row| row.at_least(0.0)).collect();
-            Labelled { labels, relaxation: None, curve: Vec::new() }
-        }
+        Label::Prob => plain(|row| Sorted::new(row).at_least(0.0)),
         Label::Trans => trans(rows),
     }
 }
@@ -92,28 +90,33 @@ fn det(row: &PairRow) -> f64 {
 
 /// y(t) = Pr[H(x) ≥ −t], at a t* that a search has found.
 pub fn relaxed(row: &PairRow, t: f64) -> f64 {
-    Differences::new(row).relaxed(t)
+    Sorted::new(row).relaxed(t)
 }
 
 /// r_trans: y(t*) with t* = argmax of the spread over the grid, the smallest where several are best.
 fn trans(rows: &[PairRow]) -> Labelled {
-    let differences: Vec<_> = rows.iter().map(Differences::new).collect();
-    let at = |t: f64| -> Vec<f64> { differences.iter().map(|row| row.relaxed(t)).collect() };
-    let curve: Vec<_> = grid(&differences).into_iter().map(|t| Spread { t, difference: spread(at(t)) }).collect();
+    let sorted: Vec<_> = rows.iter().map(Sorted::new).collect();
+    let at = |t: f64| -> Vec<f64> { sorted.iter().map(|row| row.relaxed(t)).collect() };
+    let curve: Vec<_> = grid(&sorted).into_iter().map(|t| Spread { t, difference: spread(at(t)) }).collect();
     let best = curve.iter().copied().reduce(|best, next| if next.difference > best.difference { next } else { best });
     let relaxation = best.map_or(0.0, |best| best.t);
     Labelled { labels: at(relaxation), relaxation: Some(relaxation), curve }
 }
 
-/// The differences h of a row's pairs of responses, ascending.
-struct Differences(Vec<f64>);
+/// A row's qualities, ascending. All S·L differences can be counted in S + L steps, and need not be kept.
+struct Sorted {
+    small: Vec<f64>,
+    large: Vec<f64>,
+}
 
-impl Differences {
+impl Sorted {
     fn new(row: &PairRow) -> Self {
-        let pairs = row.small.iter().flat_map(|small| row.large.iter().map(move |large| small - large));
-        let mut differences: Vec<f64> = pairs.collect();
-        differences.sort_by(f64::total_cmp);
-        Self(differences)
+        let ascending = |qualities: &[f64]| {
+            let mut sorted = qualities.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            sorted
+        };
+        Self { small: ascending(&row.small), large: ascending(&row.large) }
     }
 
     /// y(t) = Pr[H(x) ≥ −t].
@@ -123,21 +126,41 @@ impl Differences {
 
     /// Pr[H(x) ≥ h].
     fn at_least(&self, h: f64) -> f64 {
-        let below = self.0.partition_point(|difference| *difference < h);
-        (self.0.len() - below) as f64 / self.0.len().max(1) as f64
+        let (mut kept_up, mut count) = (0, 0);
+        for small in &self.small {
+            // A better response keeps up with all that a worse one does.
+            let more = self.large.iter().skip(kept_up).take_while(|large| small - **large >= h);
+            kept_up += more.count();
+            count += kept_up;
+        }
+        count as f64 / (self.small.len() * self.large.len()).max(1) as f64
+    }
+
+    /// What the small model's responses lose to the large one's, where they do.
+    fn losses(&self) -> impl Iterator<Item = f64> + '_ {
+        let pairs = self.small.iter().flat_map(|small| self.large.iter().map(move |large| large - small));
+        pairs.filter(|loss| *loss > 0.0)
     }
 }
 
-/// The values of t to look at, ascending from zero. y(t) changes only where −t is one of the differences: those are the
-/// grid, or evenly ranked ones of them where there are many.
-fn grid(rows: &[Differences]) -> Vec<f64> {
-    let negative = rows.iter().flat_map(|row| row.0.iter().take_while(|h| **h < 0.0));
-    let mut values: Vec<f64> = negative.map(|h| -h).collect();
+fn alike(value: &f64, next: &f64) -> bool {
+    *next <= *value * (1.0 + SAME)
+}
+
+/// The values of t to look at, ascending from zero. y(t) changes only where t is one of the losses: those are the grid, or
+/// evenly ranked ones of them where there are many. Of very many rows, one in so many is asked.
+fn grid(rows: &[Sorted]) -> Vec<f64> {
+    let pairs: usize = rows.iter().map(|row| row.small.len() * row.large.len()).sum();
+    let every = pairs.div_ceil(MOST_LOSSES).max(1);
+    let mut values: Vec<f64> = rows.iter().step_by(every).flat_map(Sorted::losses).collect();
+    values.extend(rows.iter().flat_map(Sorted::losses).max_by(f64::total_cmp));
     values.sort_by(f64::total_cmp);
-    values.dedup_by(|next, value| *next <= *value * (1.0 + SAME));
-    let step = values.len().div_ceil(GRID - 1).max(1);
+    // A loss counts as often as it occurs: labels move most where losses are frequent.
+    let all_fit = values.chunk_by(alike).count() < GRID;
+    let step = if all_fit { 1 } else { values.len().div_ceil(GRID - 1) };
     // The last of each step, so that the largest is always there.
-    let chosen = values.chunks(step).filter_map(|chunk| chunk.last().copied());
+    let mut chosen: Vec<f64> = values.chunks(step).filter_map(|chunk| chunk.last().copied()).collect();
+    chosen.dedup_by(|next, value| alike(value, next));
     std::iter::once(0.0).chain(chosen).collect()
 }
 
@@ -338,6 +361,10 @@ mod tests {
         let found = labels(&rows, Label::Trans);
         assert!(found.curve.len() <= GRID);
         assert_eq!(found.curve.last().map(|spread| spread.t), Some(4_999.0));
+        // Where losses are frequent the grid is close.
+        let often = (0..5_000).map(|_| row(&[0.0], &[0.5]));
+        let found = labels(&rows.iter().cloned().chain(often).collect::<Vec<_>>(), Label::Trans);
+        assert!(found.curve.len() <= GRID && found.curve.iter().any(|spread| spread.t == 0.5));
     }
 
     #[test]
