@@ -166,7 +166,10 @@ fn queries_that_cannot_be_used_leave_everything_as_it_was() {
     for command in &commands {
         let output = place.run(command);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && stderr.contains("router router: cannot read tokenizer.json"), "{stderr}");
+        assert!(
+            output.status.code() == Some(1) && stderr.contains("router router: cannot read tokenizer.json"),
+            "{stderr}"
+        );
     }
     assert_eq!(fs::read(&router).unwrap(), before);
     for file in ["out.html", "out.html.part", "router/router.json.part"] {

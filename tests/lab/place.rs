@@ -62,6 +62,11 @@ impl Place {
         command.output().unwrap()
     }
 
+    /// Runs a command that needs no runtime.
+    pub(crate) fn run_alone(&self, args: &[&str]) -> Output {
+        Command::new(&self.scorer).current_dir(self.folder.path()).args(args).output().unwrap()
+    }
+
     /// Trains with defaults that `more` completes, and gives the report.
     #[track_caller]
     pub(crate) fn train(&self, encoder: &str, out: &str, more: &[&str]) -> Value {

@@ -114,21 +114,46 @@ pub fn onnxruntime() -> Result<PathBuf, FetchError> {
 /// # Errors
 /// They can't be fetched; the message says what to do.
 pub fn sdks() -> Result<PathBuf, FetchError> {
-    const WHAT: &str = "the vendors' clients";
-    const VARIABLE: &str = "HYBRID_LLM_SDKS";
-    if let Some(path) = named_by_user(VARIABLE, WHAT)? {
-        return Ok(path);
+    Packages { what: "the vendors' clients", room: "sdk", inside: "openai", variable: "HYBRID_LLM_SDKS" }.find_or_fetch()
+}
+
+/// The folder with what checks routers from outside, the ONNX checker among it, for `PYTHONPATH`: `$HYBRID_LLM_CHECKERS`, or a
+/// fetched one.
+///
+/// # Errors
+/// They can't be fetched; the message says what to do.
+pub fn checkers() -> Result<PathBuf, FetchError> {
+    Packages { what: "the ONNX checker", room: "lab", inside: "onnx", variable: "HYBRID_LLM_CHECKERS" }.find_or_fetch()
+}
+
+/// Python packages that a folder of tests lists in its requirements.txt.
+struct Packages {
+    what: &'static str,
+    /// The folder.
+    room: &'static str,
+    /// One of the packages.
+    inside: &'static str,
+    /// Names a copy that the user has already.
+    variable: &'static str,
+}
+
+impl Packages {
+    fn find_or_fetch(&self) -> Result<PathBuf, FetchError> {
+        let Self { what, room, inside, variable } = *self;
+        if let Some(path) = named_by_user(variable, what)? {
+            return Ok(path);
+        }
+        let requirements = workspace().join("tests").join(room).join("requirements.txt");
+        let io = |cause| FetchError::Io { path: requirements.display().to_string(), cause };
+        let mut hasher = DefaultHasher::new();
+        std::fs::read(&requirements).map_err(io)?.hash(&mut hasher);
+        let folder = target_dir().join("fetched").join(format!("{room}-{:016x}", hasher.finish()));
+        if !folder.join(inside).exists() {
+            let file = requirements.display().to_string();
+            install(&folder, inside, what, variable, &["--requirement", &file])?;
+        }
+        Ok(folder)
     }
-    let requirements = workspace().join("tests/sdk/requirements.txt");
-    let io = |cause| FetchError::Io { path: requirements.display().to_string(), cause };
-    let mut hasher = DefaultHasher::new();
-    std::fs::read(&requirements).map_err(io)?.hash(&mut hasher);
-    let folder = target_dir().join("fetched").join(format!("sdks-{:016x}", hasher.finish()));
-    if !folder.join("openai").exists() {
-        let file = requirements.display().to_string();
-        install(&folder, "openai", WHAT, VARIABLE, &["--requirement", &file])?;
-    }
-    Ok(folder)
 }
 
 impl Part {
