@@ -1,6 +1,6 @@
 //! What the commands that ask endpoints share: keys, signals, and how far they have come.
 
-use std::{io, time::Duration};
+use std::{cell::Cell, io, time::Duration};
 
 use hyper::Uri;
 use indicatif::ProgressBar;
@@ -19,6 +19,8 @@ use crate::lab::openai::{
 const DEFAULT_KEYS: [(&str, &str); 1] = [("api.openai.com", "OPENAI_API_KEY")];
 /// The first wait before trying again.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// A pause that is worth a line where there is no bar.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// The longest wait before trying again, unless the server asks for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -107,28 +109,77 @@ pub(super) fn run_until_signal<T>(stopper: &Stopper, run: impl Future<Output = T
     })
 }
 
-/// A bar on a terminal; else one that shows nothing.
-pub(super) fn bar(expected: u64, unit: &str) -> ProgressBar {
-    super::bar(expected, &format!("{{bar:30}} {{pos}}/{{len}} {unit}{{msg}}, {{eta}} left"))
+/// What to say of a pause where there is no bar, once a pause; and whether the pause that goes on is told then.
+fn notice(pause: Option<Duration>, told: bool) -> (Option<String>, bool) {
+    match pause {
+        Some(pause) if told || pause >= LONG_PAUSE => {
+            let line = || format!("an endpoint asks to wait {} s: going on after that", pause.as_secs() + 1);
+            ((!told).then(line), true)
+        }
+        _ => (None, false),
+    }
 }
 
-/// Shows how far it has come.
-pub(super) fn show(bar: &ProgressBar, progress: Progress) {
-    if bar.position() == 0 && progress.recorded > 0 {
-        // What was there before says nothing about how long the rest will take.
+/// Shows how far asking has come: a bar on a terminal, and elsewhere a line where it stands still for long.
+pub(super) struct Display {
+    bar: ProgressBar,
+    /// Whether the pause that goes on has been told.
+    told: Cell<bool>,
+}
+
+impl Display {
+    /// For so many answers.
+    pub(super) fn new(expected: u64, unit: &str) -> Self {
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}{{msg}}, {{eta}} left");
+        Self { bar: super::bar(expected, &template), told: Cell::new(false) }
+    }
+
+    /// Shows how far it has come.
+    pub(super) fn show(&self, progress: Progress) {
+        let Self { bar, told } = self;
+        if bar.position() == 0 && progress.recorded > 0 {
+            // What was there before says nothing about how long the rest will take.
+            bar.set_position(progress.recorded);
+            bar.reset_eta();
+        }
         bar.set_position(progress.recorded);
-        bar.reset_eta();
+        if bar.is_hidden() {
+            let (notice, now_told) = notice(progress.pause, told.get());
+            notice.iter().for_each(|notice| eprintln!("{notice}"));
+            told.set(now_told);
+            return;
+        }
+        let mut message = String::new();
+        if progress.retries > 0 {
+            message += &format!(", {} retries", progress.retries);
+        }
+        if progress.failed > 0 {
+            message += &format!(", {} failed", progress.failed);
+        }
+        if let Some(pause) = progress.pause {
+            message += &format!(", an endpoint asks to wait {} s", pause.as_secs() + 1);
+        }
+        bar.set_message(message);
     }
-    bar.set_position(progress.recorded);
-    let mut message = String::new();
-    if progress.retries > 0 {
-        message += &format!(", {} retries", progress.retries);
+
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
     }
-    if progress.failed > 0 {
-        message += &format!(", {} failed", progress.failed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_pause_is_told_once() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let (line, told) = notice(seconds(86_399), false);
+        assert_eq!((line.as_deref(), told), (Some("an endpoint asks to wait 86400 s: going on after that"), true));
+        assert_eq!(notice(seconds(86_000), true), (None, true));
+        assert_eq!(notice(seconds(5), true), (None, true), "it is the same one, nearly over");
+        assert_eq!(notice(None, true), (None, false));
+        assert_eq!(notice(seconds(59), false), (None, false));
     }
-    if let Some(pause) = progress.pause {
-        message += &format!(", an endpoint asks to wait {} s", pause.as_secs() + 1);
-    }
-    bar.set_message(message);
 }

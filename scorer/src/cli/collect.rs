@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     Failure,
     args::{LogFormat, LogLevel},
-    asking::{self, AskArgs},
+    asking::{self, AskArgs, Display},
 };
 use crate::lab::{
     collect::{Collection, Config, Model, ModelReport, Report},
@@ -169,9 +169,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let queries = queries::read(&args.queries, args.format)?;
     let (stopper, stop) = Stopper::new();
     let collection = Collection::open(&queries, &config, &args.out, stop)?;
-    let bar = asking::bar(collection.expected(), "responses");
-    let report = asking::run_until_signal(&stopper, collection.run(|progress| asking::show(&bar, progress)))?;
-    bar.finish_and_clear();
+    let display = Display::new(collection.expected(), "responses");
+    let report = asking::run_until_signal(&stopper, collection.run(|progress| display.show(progress)))?;
+    display.end();
     let out = args.out.display();
     let Some(report) = report else {
         return Err(format!("stopped at once; run the same command again to go on with {out}").into());

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::{
     Failure,
     args::{LogFormat, LogLevel},
-    asking::{self, AskArgs},
+    asking::{self, AskArgs, Display},
 };
 use crate::lab::{
     judge::{
@@ -226,9 +226,9 @@ fn ask(args: &Args, config: &Config) -> Result<(Graded, AskReport), Failure> {
     kept.push(".grades");
     let (stopper, stop) = Stopper::new();
     let asking = Asking::open(config, &args.responses, Path::new(&kept), stop)?;
-    let bar = asking::bar(asking.expected(), "ratings");
-    let asked = asking::run_until_signal(&stopper, asking.run(|progress| asking::show(&bar, progress)))?;
-    bar.finish_and_clear();
+    let display = Display::new(asking.expected(), "ratings");
+    let asked = asking::run_until_signal(&stopper, asking.run(|progress| display.show(progress)))?;
+    display.end();
     let Some(asked) = asked else {
         return Err("stopped at once; run the same command again to go on".into());
     };

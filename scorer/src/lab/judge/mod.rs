@@ -40,8 +40,8 @@ pub struct GradedRow {
 /// All responses of a file, graded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
-    /// The queries that have as many grades of every model as any query has, in the order of their ids (numbers first): that
-    /// of the file is the order in which answers happened to come.
+    /// The queries that have as many grades of every model as most queries have, in the order of their ids (numbers first):
+    /// that of the file is the order in which answers happened to come.
     pub rows: Vec<GradedRow>,
     /// How many other queries there are; they are left out.
     pub left_out: usize,
