@@ -57,6 +57,8 @@ fn pin_and_run_again() -> bool {
 struct Contender {
     name: &'static str,
     envoy: Envoy,
+    /// Each request begins a conversation that was not seen before, which the filter has to remember.
+    begins_anew: bool,
 }
 
 impl Contender {
@@ -76,13 +78,13 @@ async fn run(turn: Duration, rounds: usize) {
         let mut rates = vec![Vec::new(); contenders.len()];
         let mut costs = vec![Vec::new(); contenders.len()];
         for contender in &contenders {
-            load(&contender.envoy, &body, Limit::Time(Duration::from_secs(1))).await;
+            load(contender, &body, Limit::Time(Duration::from_secs(1))).await;
             forget(&model, &scorer);
         }
         for _ in 0..rounds {
             for ((contender, rates), costs) in contenders.iter().zip(&mut rates).zip(&mut costs) {
                 let cpu = contender.cpu_seconds();
-                let (requests, took) = load(&contender.envoy, &body, Limit::Time(turn)).await;
+                let (requests, took) = load(contender, &body, Limit::Time(turn)).await;
                 rates.push(requests as f64 / took.as_secs_f64());
                 costs.push((contender.cpu_seconds() - cpu) * 1e6 / requests as f64);
                 forget(&model, &scorer);
@@ -96,7 +98,7 @@ async fn run(turn: Duration, rounds: usize) {
         println!("  {label:>7}  filter / ext_authz = {:.3}   filter / bare = {:.3}", ratio(2, 1), ratio(2, 0));
     }
     latency(&contenders, &model, &scorer).await;
-    memory(&contenders[2].envoy, &model, &scorer).await;
+    memory(&contenders[2], &model, &scorer).await;
     let size = std::fs::metadata(artifacts::filter().unwrap()).unwrap().len();
     println!("module: {:.0} KiB", size as f64 / 1024.0);
 }
@@ -120,11 +122,13 @@ async fn contenders(model: &StandIn, scorer: &StandIn) -> Vec<Contender> {
             },
         },
     });
-    let start = async |name, setup: Setup| Contender { name, envoy: setup.start().await.unwrap() };
+    let start =
+        async |name, setup: Setup, begins_anew| Contender { name, envoy: setup.start().await.unwrap(), begins_anew };
     vec![
-        start("Envoy alone", setup().instead_of_wasm(json!(null))).await,
-        start("ext_authz with body", setup().instead_of_wasm(ext_authz)).await,
-        start("filter (rewrites the model)", setup()).await,
+        start("Envoy alone", setup().instead_of_wasm(json!(null)), false).await,
+        start("ext_authz with body", setup().instead_of_wasm(ext_authz), false).await,
+        start("filter (rewrites the model)", setup(), false).await,
+        start("filter, new conversations", setup(), true).await,
     ]
 }
 
@@ -132,6 +136,13 @@ fn body(size: usize) -> Bytes {
     let frame = json!({"model": "auto", "messages": [{"role": "user", "content": ""}]}).to_string().len();
     let words: String = "How many apples are left? ".chars().cycle().take(size - frame).collect();
     json!({"model": "auto", "messages": [{"role": "user", "content": words}]}).to_string().into()
+}
+
+/// The same body, as long as before, of a conversation that begins with other words.
+fn renamed(body: &Bytes) -> Bytes {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let text = std::str::from_utf8(body).unwrap();
+    text.replacen("How many ", &format!("{:08x} ", NUMBER.fetch_add(1, Ordering::Relaxed)), 1).into()
 }
 
 /// A conversation of 200 turns; the name of the model stands at its end.
@@ -150,7 +161,8 @@ enum Limit {
 }
 
 /// Keeps every connection busy until the limit; gives the requests answered and the time taken.
-async fn load(envoy: &Envoy, body: &Bytes, limit: Limit) -> (usize, Duration) {
+async fn load(contender: &Contender, body: &Bytes, limit: Limit) -> (usize, Duration) {
+    let (envoy, begins_anew) = (&contender.envoy, contender.begins_anew);
     let done = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
     let (until, most) = match limit {
@@ -163,7 +175,8 @@ async fn load(envoy: &Envoy, body: &Bytes, limit: Limit) -> (usize, Duration) {
             tokio::spawn(async move {
                 let mut sender = connect::<Full<Bytes>>(&endpoint).await.unwrap();
                 while Instant::now() < until && done.fetch_add(1, Ordering::Relaxed) < most {
-                    ask(&mut sender, &body).await;
+                    let body = if begins_anew { &renamed(&body) } else { &body };
+                    ask(&mut sender, body).await;
                 }
             })
         })
@@ -214,19 +227,19 @@ async fn one_at_a_time(
     }
 }
 
-async fn memory(envoy: &Envoy, model: &StandIn, scorer: &StandIn) {
+async fn memory(contender: &Contender, model: &StandIn, scorer: &StandIn) {
     let body = body(700);
-    let resident = || envoy.process().resident_kib().unwrap_or_default() as f64 / 1024.0;
+    let resident = || contender.envoy.process().resident_kib().unwrap_or_default() as f64 / 1024.0;
     let before = resident();
     for _ in 0..10 {
-        load(envoy, &body, Limit::Requests(MEMORY_REQUESTS / 10)).await;
+        load(contender, &body, Limit::Requests(MEMORY_REQUESTS / 10)).await;
         forget(model, scorer);
     }
     println!(
         "memory of Envoy with the filter: {before:.1} MiB, and {MEMORY_REQUESTS} requests later {:.1} MiB",
         resident()
     );
-    load(envoy, &conversation(870_000), Limit::Requests(200)).await;
+    load(contender, &conversation(870_000), Limit::Requests(200)).await;
     forget(model, scorer);
     println!("memory of Envoy and 200 requests of 1 MiB later, 16 at a time: {:.1} MiB", resident());
 }
