@@ -7,6 +7,9 @@ use hybrid_llm_tests::vendors;
 use serde_json::{Value, json};
 use std::io::Write;
 
+/// Makes the body of a request by what the user says, turn by turn.
+type Conversation = fn(&[&str]) -> Value;
+
 #[tokio::test]
 async fn a_tool_loop_stays_where_it_began() {
     let stack = Stack::start(|setup| setup).await;
@@ -35,7 +38,7 @@ async fn a_loop_goes_on_after_the_scorer_failed_and_its_dial_moved() {
 }
 
 /// Models think unasked, and sign what they thought: path, and body with one more turn for each of the texts.
-fn signing() -> Vec<(&'static str, fn(&[&str]) -> Value)> {
+fn signing() -> Vec<(&'static str, Conversation)> {
     fn turns_of(texts: &[&str], user: fn(&str) -> Value, model: fn() -> Value) -> Value {
         let mut turns = Vec::new();
         for text in texts {
@@ -150,22 +153,21 @@ async fn a_stored_response_is_found_where_the_upstream_would_compress() {
     assert_eq!(send(unstored).await, ("small score".to_owned(), "gzip".to_owned()));
 }
 
-/// A conversation with tools, and one with an API whose answers may be signed unasked: path and body, of what the user says.
-fn agents() -> [fn(&[&str]) -> (&'static str, String); 2] {
-    let with_tools = |texts: &[&str]| {
+/// A conversation with tools, and one with an API whose answers may be signed unasked: path, and body.
+fn agents() -> [(&'static str, Conversation); 2] {
+    let with_tools: Conversation = |texts| {
         let mut body: Value = serde_json::from_str(&turns(texts)).unwrap();
         body["tools"] = tools();
-        (CHAT, body.to_string())
+        body
     };
-    let gemini = |texts: &[&str]| {
+    let gemini: Conversation = |texts| {
         let content = |(i, text): (usize, &&str)| {
             let role = if i % 2 == 0 { "user" } else { "model" };
             json!({"role": role, "parts": [{"text": text}]})
         };
-        let contents: Vec<_> = texts.iter().enumerate().map(content).collect();
-        ("/v1beta/models/auto:generateContent", json!({"contents": contents}).to_string())
+        json!({"contents": texts.iter().enumerate().map(content).collect::<Vec<_>>()})
     };
-    [with_tools, gemini]
+    [(CHAT, with_tools), ("/v1beta/models/auto:generateContent", gemini)]
 }
 
 /// A tool loop has to go on where a stray turn went; the user's next question does not.
@@ -177,10 +179,9 @@ async fn what_a_loop_follows_binds_no_later_turn_either() {
             setup.plugin("/pairs/chat/affinity", json!(mode)).plugin("/pairs/chat/allow_override", json!(true))
         })
         .await;
-        for (number, conversation) in agents().iter().enumerate() {
+        for (number, (path, body)) in agents().into_iter().enumerate() {
             let ask = async |texts: &[&str], headers: &[(&str, &str)]| {
-                let (path, body) = conversation(texts);
-                stack.send(path, body, headers).await
+                stack.send(path, body(texts).to_string(), headers).await
             };
             let failed = &format!("status 500 for agent {number}");
             ask(&[failed], &[]).await.expect("large", "scorer_error");
@@ -209,14 +210,14 @@ async fn exploring_binds_no_later_turn() {
         setup.plugin("/pairs/chat/affinity", json!("sticky")).plugin("/pairs/chat/explore", json!(0.5))
     })
     .await;
-    for (agent, conversation) in agents().iter().enumerate() {
+    for (agent, (path, body)) in agents().into_iter().enumerate() {
         let mut explored = 0;
         for number in 0.. {
             let first = format!("score 0.9 question number {number} for agent {agent}");
-            let (path, body) = conversation(&[&first]);
-            explored += usize::from(stack.send(path, body, &[]).await.reply.header("x-hybrid-llm-reason") == "explore");
-            let (path, body) = conversation(&[&first, "ok", "score 0.9 and another one"]);
-            let then = stack.send(path, body, &[]).await;
+            let begun = stack.send(path, body(&[&first]).to_string(), &[]).await;
+            explored += usize::from(begun.reply.header("x-hybrid-llm-reason") == "explore");
+            let then = body(&[&first, "ok", "score 0.9 and another one"]).to_string();
+            let then = stack.send(path, then, &[]).await;
             let (by, reason) = (then.by, then.reply.header("x-hybrid-llm-reason"));
             assert!(matches!((by, reason), ("small", "score" | "affinity") | ("large", "explore")), "{by} {reason}");
             if explored == 4 {
