@@ -70,7 +70,7 @@ impl DialFlags {
         match (self.small_share, self.threshold, self.quality_drop) {
             (_, Some(threshold), _) => ("threshold", threshold),
             (_, _, Some(drop)) => ("quality_drop", drop),
-            (share, ..) => ("small_share", share.unwrap_or(0.25)),
+            (share, ..) => ("small_share", share.unwrap_or(0.5)),
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         let dial = |arguments: &[&str]| {
             Arguments::try_parse_from(["quickstart"].iter().chain(arguments)).unwrap().dial.metadata()
         };
-        assert_eq!(dial(&[]), json!({"pair": "chat", "small_share": 0.25}));
+        assert_eq!(dial(&[]), json!({"pair": "chat", "small_share": 0.5}));
         assert_eq!(dial(&["--threshold", "0.7"]), json!({"pair": "chat", "threshold": 0.7}));
         assert_eq!(dial(&["--quality-drop", "0.05"]), json!({"pair": "chat", "quality_drop": 0.05}));
         assert!(error(&["--threshold", "0.7", "--small-share", "0.5"]).contains("cannot be used with"));
