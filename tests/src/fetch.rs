@@ -114,7 +114,8 @@ pub fn onnxruntime() -> Result<PathBuf, FetchError> {
 /// # Errors
 /// They can't be fetched; the message says what to do.
 pub fn sdks() -> Result<PathBuf, FetchError> {
-    Packages { what: "the vendors' clients", room: "sdk", inside: "openai", variable: "HYBRID_LLM_SDKS" }.find_or_fetch()
+    Packages { what: "the vendors' clients", room: "sdk", inside: "openai", variable: "HYBRID_LLM_SDKS" }
+        .find_or_fetch()
 }
 
 /// The folder with what checks routers from outside, the ONNX checker among it, for `PYTHONPATH`: `$HYBRID_LLM_CHECKERS`, or a
