@@ -34,14 +34,14 @@ impl Wrapper {
     pub fn cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut kept = String::new();
         let (mut rest, mut from) = (text, 0);
-        while let Some(start) = rest.get(from..).and_then(|tail| tail.find(&self.start)).map(|at| from + at) {
+        while let Some(start) = rest.get(from..).and_then(|tail| find(tail, &self.start)).map(|at| from + at) {
             let inside = start + self.start.len();
             if !self.opens(rest.get(inside..).unwrap_or_default()) {
                 from = inside;
                 continue;
             }
             // Without an end from here on there is none for any later start either.
-            let Some(end) = rest.get(inside..).and_then(|tail| tail.find(&self.end)) else { break };
+            let Some(end) = rest.get(inside..).and_then(|tail| find(tail, &self.end)) else { break };
             kept.push_str(rest.get(..start).unwrap_or_default());
             rest = rest.get(inside + end + self.end.len()..).unwrap_or_default();
             from = 0;
@@ -57,6 +57,14 @@ impl Wrapper {
     fn opens(&self, after: &str) -> bool {
         !self.is_tag || after.starts_with(|c: char| c == '>' || c.is_whitespace())
     }
+}
+
+/// Where a mark stands first. The standard search for strings looks at each byte with more care than prose needs, in which
+/// the first character of a mark is rare.
+fn find(text: &str, mark: &str) -> Option<usize> {
+    let first = mark.chars().next()?;
+    let mut places = text.match_indices(first).map(|(at, _)| at);
+    places.find(|&at| text.get(at..).is_some_and(|tail| tail.starts_with(mark)))
 }
 
 #[cfg(test)]

@@ -46,6 +46,21 @@ fn the_same_conversation_has_the_same_key() {
     assert_eq!(keys.len(), 9);
 }
 
+/// Only their ends are looked at.
+#[test]
+fn long_texts_are_told_apart() {
+    let long = "all work and no play makes a dull boy ".repeat(200);
+    let said = |text: &str| key(None, &format!(r#"{{"instructions":"s","input":"{text}"}}"#)).unwrap();
+    assert_eq!(said(&long), said(&long));
+    for other in
+        [format!("{long}."), format!(".{long}"), long.replacen("all", "ALL", 1), format!("{}BOY", &long[..7597])]
+    {
+        assert_ne!(said(&long), said(&other));
+    }
+    let told = |system: &str| key(None, &format!(r#"{{"instructions":"{system}","input":"hi"}}"#)).unwrap();
+    assert_ne!(told(&long), told(&format!("{}BOY", &long[..7597])));
+}
+
 /// As agents do: a system prompt that is never quite the same, and reminders that come and go.
 #[test]
 fn what_harnesses_change_does_not_change_the_key() {
