@@ -38,6 +38,20 @@ def apgr_by_file(
     return values, mean
 
 
+def error_of_difference(
+    one: NDArray[np.float64], other: NDArray[np.float64], small: NDArray[np.float64], large: NDArray[np.float64],
+    file: NDArray[np.int64], count: int, draws: int = 200,
+) -> float:
+    """The standard error of the difference between two rankings' mean APGR on the same rows, by the bootstrap."""
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        rows = random.integers(0, len(one), len(one))
+        figures = [apgr_by_file(s[rows], small[rows], large[rows], file[rows], count)[1] for s in (one, other)]
+        found.append(figures[0] - figures[1])
+    return float(np.nanstd(found))
+
+
 def platt(rank: NDArray[np.float64], label: NDArray[np.float32]) -> tuple[float, float]:
     """Slope and offset of the logit at which the sigmoid best predicts the label: Newton's method, slope above zero."""
     x = np.column_stack([rank, np.ones_like(rank)])
