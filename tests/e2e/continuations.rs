@@ -25,6 +25,19 @@ async fn a_tool_loop_stays_where_it_began() {
 }
 
 #[tokio::test]
+async fn a_restart_forgets_and_costs_a_large_answer_at_most() {
+    let (first, second) = tool_loop("score 0.9 what is the weather like?");
+    let before = Stack::start(|setup| setup).await;
+    before.send(CHAT, first.clone(), &[]).await.expect("small", "score");
+    drop(before);
+    let after = Stack::start(|setup| setup).await;
+    after.send(CHAT, second.clone(), &[]).await.expect("large", "tool_loop");
+    // It is known again from there on.
+    after.send(CHAT, second, &[]).await.expect("large", "affinity");
+    after.send(CHAT, first, &[]).await.expect("small", "score");
+}
+
+#[tokio::test]
 async fn a_loop_goes_on_after_the_scorer_failed_and_its_dial_moved() {
     let mut stack = Stack::start(|setup| setup).await;
     let (first, second) = tool_loop("status 500 in this loop");
