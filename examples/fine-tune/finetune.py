@@ -171,6 +171,7 @@ def train(args: argparse.Namespace) -> int:
     served = Served(encoder, heads, goal.mixture, slope, length_slope, offset)
     reference = onnx_export.export(served, [onnx_export.LOGITS, onnx_export.EMBEDDING])
     model = onnx_export.quantize(reference) if args.precision == "int8" else reference
+
     def error(one: np.ndarray, other: np.ndarray) -> float:
         return figures.error_of_difference(
             one, other, goal.small[validate], goal.large[validate], file[validate], len(recipe.train)

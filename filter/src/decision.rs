@@ -184,8 +184,8 @@ pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Op
     model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
 }
 
-/// What to do once the body of a request that the pair routes has been read. `recall` tells what is remembered of the request's conversation; it is
-/// asked only where the answer matters. `asked` holds what the client may ask for and does.
+/// What to do once the body of a request that the pair routes has been read. `recall` tells what is remembered of the request's
+/// conversation; it is asked only where the answer matters. `asked` holds what the client may ask for and does.
 ///
 /// # Errors
 /// The text to score can't be read after all.

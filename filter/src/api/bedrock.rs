@@ -39,7 +39,8 @@ pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
 }
 
 /// Reads an `invoke` request, as far as it is in one of the common shapes: Anthropic's messages, Nova's (which is much like
-/// `converse`), the chat completions of Mistral and OpenAI, or a prompt in one string (Llama's and Mistral's `prompt`, Titan's `inputText`).
+/// `converse`), the chat completions of Mistral and OpenAI, or a prompt in one string (Llama's and Mistral's `prompt`, Titan's
+/// `inputText`).
 pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     let mut prompt = false;
     json.members(|name, json| match name {

@@ -47,7 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "queries", help_heading = "Data")]
     data: Vec<PathBuf>,
 
-    /// Queries alone, for a table of shares without quality: text, one a line, or JSON lines with the key "query"
+    /// Queries alone, for a table of shares without quality: text, one a line, or JSON lines with the key "query". They are read
+    /// twice, so not from a pipe
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "quality_drops", "resplits"], help_heading = "Data")]
     queries: Option<PathBuf>,
 
@@ -207,36 +208,6 @@ fn rewrite(path: &Path, entries: [(&str, Value); 3]) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(&manifest)?;
     text.push('\n');
     graded::write_whole(path, text.as_bytes())
-}
-
-fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, all: usize) -> Vec<String> {
-    let n = outcomes.len();
-    let mut warnings = Vec::new();
-    let Some(least) = least else {
-        return vec![
-            "the large model's mean quality is zero, so that drops are not defined: the table has shares only"
-                .to_owned(),
-        ];
-    };
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    if mean(&outcomes.small) >= mean(&outcomes.large) {
-        let text =
-            "on these queries the small model is as good as the large one on average; is --small really the small one?";
-        warnings.push(text.to_owned());
-    }
-    for asked in args.quality_drops.iter().filter(|asked| **asked < least) {
-        // The least drop falls about as fast as the sample grows.
-        let enough = if *asked > 0.0 { (least / asked * n as f64 * 1.1).ceil() } else { f64::INFINITY };
-        let more = if all > n { format!("; --sample 0 uses all {all}") } else { String::new() };
-        warnings.push(if enough.is_finite() {
-            format!(
-                "{n} queries cannot promise a drop of {asked}, only {least:.4} or more: it takes at least {enough:.0}{more}"
-            )
-        } else {
-            format!("no sample can promise that nothing is lost: the least drop here is {least:.4}")
-        });
-    }
-    warnings
 }
 
 /// How a rule kept a promise, in JSON.

@@ -1,10 +1,11 @@
 //! `hybrid-llm score`: scores the lines of a file, without a server.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::PathBuf,
 };
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
@@ -70,17 +71,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let runtime = args.runtime.load()?;
     let mut scorer = Scorer::load(&router, &runtime, &args.runtime, together.len())?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    if !args.json {
-        writeln!(out, "score  small_share  quality_drop  query")?;
-    }
+    head(&mut out, args.json)?;
+    // On a terminal the rows themselves show how far it has come.
+    let bar = match io::stdout().is_terminal() {
+        true => ProgressBar::hidden(),
+        false => super::bar(0, "{spinner} {pos} queries, {per_sec}"),
+    };
     while !together.is_empty() {
         let prompt =
             |query: &Query| Ok(Prompt { file: queries.file().to_owned(), line: query.line, text: query.text.clone() });
-        let scores = scorer.score(together.iter().map(prompt), || {})?;
+        let scores = scorer.score(together.iter().map(prompt), || bar.inc(1))?;
         print(&mut out, args.json, router.manifest(), &together, &scores)?;
         together = queries.by_ref().take(TOGETHER).collect::<Result<_, _>>()?;
     }
+    bar.finish_and_clear();
     Ok(())
+}
+
+fn head(out: &mut impl Write, json: bool) -> io::Result<()> {
+    if json { Ok(()) } else { writeln!(out, "score  small_share  quality_drop  query") }
 }
 
 fn print(out: &mut impl Write, json: bool, manifest: &Manifest, queries: &[Query], scores: &[f64]) -> io::Result<()> {
@@ -130,10 +139,12 @@ mod tests {
         let queries = [query(1, "first\tquery".to_owned()), query(3, "é".repeat(61))];
         let printed = |json| {
             let mut out = Vec::new();
+            head(&mut out, json).unwrap();
             print(&mut out, json, &manifest, &queries, &[0.25, 0.75]).unwrap();
             String::from_utf8(out).unwrap()
         };
         insta::assert_snapshot!(printed(false), @r"
+        score  small_share  quality_drop  query
         0.250        1.000             -  first query
         0.750        0.400        0.0100  éééééééééééééééééééééééééééééééééééééééééééééééééééééééééééé…
         ");

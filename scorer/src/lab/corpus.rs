@@ -160,23 +160,36 @@ impl Corpus {
         };
         let has = move |row: &QueryRow| row.quality.contains_key(&pair.small) && row.quality.contains_key(&pair.large);
         let of_pair = rows.filter(move |row| row.as_ref().map_or(true, &has));
-        // One more than there were, so that a file that has grown is noticed, as is one that has shrunk.
-        let expected = part.range.clone().map(Some).chain([None]);
-        let mut of_pair = of_pair.fuse();
-        Box::new(expected.filter_map(move |place| match (place, of_pair.next()) {
-            (_, Some(Err(error))) => Some(Err(error.into())),
-            (None, None) => None,
-            (Some(row), Some(Ok(found))) if self.is(row, &found.query) => {
-                let QueryRow { line, id, source, query, .. } = found;
-                Some(Ok(Text { row, file: file.clone(), line, id, source, query }))
-            }
-            _ => Some(Err(CorpusError::Changed { file: file.clone() })),
+        let of_file = file.clone();
+        let same = again(file, part.range.clone(), of_pair, |row, found: &QueryRow| self.is(row, &found.query));
+        Box::new(same.map(move |found| {
+            let (row, QueryRow { line, id, source, query, .. }) = found?;
+            Ok(Text { row, file: of_file.clone(), line, id, source, query })
         }))
     }
 
     fn is(&self, row: usize, query: &str) -> bool {
         self.hashes.get(row) == Some(&QueryHash::new(query, self.seed))
     }
+}
+
+/// What is found when a file is read a second time, each with its place. `places` are those of the first time, and `same` says
+/// whether what is found is what was there: a file that has changed, grown or shrunk is an error.
+pub fn again<'a, T>(
+    file: PathBuf,
+    places: Range<usize>,
+    found: impl Iterator<Item = Result<T, DataError>> + Send + 'a,
+    same: impl Fn(usize, &T) -> bool + Send + 'a,
+) -> impl Iterator<Item = Result<(usize, T), CorpusError>> + Send + 'a {
+    // One more than there were, so that a file that has grown is noticed, as is one that has shrunk.
+    let expected = places.map(Some).chain([None]);
+    let mut found = found.fuse();
+    expected.filter_map(move |place| match (place, found.next()) {
+        (_, Some(Err(error))) => Some(Err(error.into())),
+        (None, None) => None,
+        (Some(place), Some(Ok(found))) if same(place, &found) => Some(Ok((place, found))),
+        _ => Some(Err(CorpusError::Changed { file: file.clone() })),
+    })
 }
 
 /// Refuses what cannot be read twice.

@@ -223,6 +223,9 @@ mod tests {
         let fault = |content: &str| queries(content.as_bytes(), Format::Auto).unwrap_err();
         insta::assert_snapshot!(fault("{\"query\": \"a\"}\n{\"query\": \" \"}\n"), @"FILE, line 2: query: must not be empty");
         insta::assert_snapshot!(fault("{\"query\": \"a\"}\nsecret\n"), @r#"FILE, line 2: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
+        insta::assert_snapshot!(fault("{\"prompt\": \"secret\"}\n"), @r#"FILE, line 1: has no key "query"; a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
+        let jsonl = queries(b"secret\n", Format::Jsonl).unwrap_err();
+        insta::assert_snapshot!(jsonl, @r#"FILE, line 1: is not JSON (column 1; NaN and Infinity are no JSON numbers); a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
         insta::assert_snapshot!(fault("{\"query\": [\"secret\"]}\n"), @r#"FILE, line 1: query: is of a wrong type; a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
         insta::assert_snapshot!(fault("{\"query\": \"a\", \"reference\": [\"secret\"]}\n"), @r#"FILE, line 1: reference: is of a wrong type; a line must be {"id"?, "source"?, "query", "reference"?} (--format text takes lines as they are)"#);
         insta::assert_snapshot!(fault("secret\nother\nsecret\n"), @r#"FILE, line 3: is the same query as line 1: take one of them out, or give each an "id""#);

@@ -8,7 +8,7 @@ pub const BINS: usize = 20;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// The bin of a value in [0, 1]; values outside are in the nearest.
-pub fn bin(value: f64) -> usize {
+fn bin(value: f64) -> usize {
     // A cast saturates at both ends.
     ((value * BINS as f64) as usize).min(BINS - 1)
 }
@@ -40,12 +40,15 @@ mod tests {
 
     #[test]
     fn wilsons_interval_is_the_published_one() {
-        // Newcombe 1998, table I.
+        // Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263, and 0 of 20.
         let figure = wilson(81.0 / 263.0, 263);
         assert!((figure.low - 0.2553).abs() < 5e-5 && (figure.high - 0.3662).abs() < 5e-5, "{figure:?}");
         let none = wilson(0.0, 20);
         assert!(none.low == 0.0 && (none.high - 0.1611).abs() < 5e-5, "{none:?}");
         assert_eq!(wilson(1.0, 20).high, 1.0);
+        let part = wilson(0.4, 500);
+        assert!((part.low - 0.3580).abs() < 1e-4 && (part.high - 0.4435).abs() < 1e-4, "{part:?}");
+        assert_eq!(wilson(0.0, 50).low, 0.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Args, quality_warnings};
+use super::Args;
 use crate::{
     cli::graded::Speed,
     lab::{
@@ -139,4 +139,34 @@ impl ChoiceJson {
         }
         line
     }
+}
+
+fn quality_warnings(args: &Args, outcomes: &Outcomes, least: Option<f64>, all: usize) -> Vec<String> {
+    let n = outcomes.len();
+    let mut warnings = Vec::new();
+    let Some(least) = least else {
+        return vec![
+            "the large model's mean quality is zero, so that drops are not defined: the table has shares only"
+                .to_owned(),
+        ];
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    if mean(&outcomes.small) >= mean(&outcomes.large) {
+        let text =
+            "on these queries the small model is as good as the large one on average; is --small really the small one?";
+        warnings.push(text.to_owned());
+    }
+    for asked in args.quality_drops.iter().filter(|asked| **asked < least) {
+        // The least drop falls about as fast as the sample grows.
+        let enough = if *asked > 0.0 { (least / asked * n as f64 * 1.1).ceil() } else { f64::INFINITY };
+        let more = if all > n { format!("; --sample 0 uses all {all}") } else { String::new() };
+        warnings.push(if enough.is_finite() {
+            format!(
+                "{n} queries cannot promise a drop of {asked}, only {least:.4} or more: it takes at least {enough:.0}{more}"
+            )
+        } else {
+            format!("no sample can promise that nothing is lost: the least drop here is {least:.4}")
+        });
+    }
+    warnings
 }

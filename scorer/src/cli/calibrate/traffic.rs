@@ -75,18 +75,11 @@ impl Traffic {
                 Box::new(wanted.map(|text| text.map(Prompt::from)))
             }
             Self::Queries(file, format, count) => {
-                let prompt = |query: Query| Prompt { file: file.clone(), line: query.line, text: query.text };
-                let queries = Queries::open(file, *format)?.map(|query| query.map_err(CorpusError::from));
-                // One more than there were, so that a file that has grown is noticed, as is one that has shrunk.
-                let expected = (0..*count).map(Some).chain([None]);
-                let changed = || Some(Err(CorpusError::Changed { file: file.clone() }));
-                let mut queries = queries.fuse();
-                Box::new(expected.filter_map(move |row| match (row, queries.next()) {
-                    (_, Some(Err(error))) => Some(Err(error)),
-                    (Some(row), Some(Ok(query))) => is_chosen(row).then(|| Ok(prompt(query))),
-                    (None, None) => None,
-                    _ => changed(),
-                }))
+                let queries = corpus::again(file.clone(), 0..*count, Queries::open(file, *format)?, |_, _| true);
+                let wanted = queries.filter(move |query| query.as_ref().map_or(true, |(row, _)| is_chosen(*row)));
+                let prompt =
+                    |(_, query): (usize, Query)| Prompt { file: file.clone(), line: query.line, text: query.text };
+                Box::new(wanted.map(move |query| query.map(prompt)))
             }
         })
     }

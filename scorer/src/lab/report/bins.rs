@@ -16,11 +16,9 @@ pub struct ScoreHistogram {
 /// nearest bin; one that is no number counts nowhere.
 impl FromIterator<(f64, bool)> for ScoreHistogram {
     fn from_iter<I: IntoIterator<Item = (f64, bool)>>(scores: I) -> Self {
-        let (mut good_scores, mut poor_scores) = (Vec::new(), Vec::new());
-        for (score, good) in scores {
-            if good { good_scores.push(score) } else { poor_scores.push(score) }
-        }
-        Self { good: shares::counts(good_scores), poor: shares::counts(poor_scores) }
+        let (good, poor): (Vec<_>, Vec<_>) = scores.into_iter().partition(|(_, good)| *good);
+        let counts = |scores: Vec<(f64, bool)>| shares::counts(scores.into_iter().map(|(score, _)| score));
+        Self { good: counts(good), poor: counts(poor) }
     }
 }
 

@@ -20,7 +20,8 @@ pub struct LabelReport {
     pub curve: Vec<Spread>,
     /// t*, the t that was chosen.
     pub chosen: f64,
-    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`crate::lab::shares::counts`] counts them.
+    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`crate::lab::shares::counts`] counts
+    /// them.
     pub before: [u64; BINS],
     /// How many labels y(t*), those of r_trans, are in each bin.
     pub after: [u64; BINS],
