@@ -251,6 +251,17 @@ async fn a_killed_judge_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_ends_as_it_must_where_nobody_reads_what_it_says() {
+    for (rating, code) in [("7", 0), ("no rating", 1)] {
+        let judge = Endpoint::start(move |_, _| async move { Act::Say(rating.to_owned()) }).await;
+        let place = Place::of(1);
+        let mut unread = program(&place.args(&["--judge-url", &judge.url, "--judge-model", "j"]), &[]);
+        drop((unread.stdout.take(), unread.stderr.take()));
+        assert_eq!(unread.wait().await.unwrap().code(), Some(code), "{rating}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_gets_no_rating_is_left_out_and_asked_for_again() {
     let judge = Endpoint::start(|asked, number_of_request| async move {
         match number(&asked) {

@@ -148,6 +148,27 @@ async fn a_stopped_scorer_drains_and_ends_well() {
 }
 
 #[tokio::test]
+async fn a_scorer_whose_log_nobody_reads_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("scorer.sock");
+    let mut command = Command::new(artifacts::scorer(Profile::Dev).unwrap());
+    command.args(["serve", "--listen", "none", "--log-level", "debug", "--unix"]).arg(&socket);
+    command.arg("--router").arg(artifacts::default_router()).arg("--onnxruntime").arg(fetch::onnxruntime().unwrap());
+    let mut scorer = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((scorer.stdout.take(), scorer.stderr.take()));
+    let endpoint = http::Endpoint::Unix(socket);
+    let ready = async || http::get(&endpoint, "/readyz").await.is_ok_and(|reply| reply.status == 200);
+    while !ready().await {
+        assert_eq!(scorer.try_wait().unwrap(), None, "it ended");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let reply = http::send(&endpoint, http::post("/v1/score", json!({"query": "hello"}).to_string(), &[])).await;
+    let terminated = Command::new("kill").arg(scorer.id().to_string()).status().unwrap();
+    assert_eq!((reply.unwrap().status, terminated.success()), (200, true));
+    assert_eq!(scorer.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
 async fn prompts_are_in_no_log() {
     let scorer = Scorer::start(Profile::Dev, &["--log-level", "debug"]).await.unwrap();
     let stack = real_stack(&scorer, json!({"threshold": 0.5})).await;

@@ -3,6 +3,7 @@
 //! Each lands in a folder of its own under the target directory, once; a half-finished one is never used.
 
 use crate::artifacts::{target_dir, workspace};
+use crate::show;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -193,7 +194,7 @@ fn install(
     let parent = folder.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent).map_err(io)?;
     let staging = tempfile::tempdir_in(parent).map_err(io)?;
-    eprintln!("Fetching {what} ({}) …", packages.join(" "));
+    show::aside(format_args!("Fetching {what} ({}) …", packages.join(" ")));
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target"])
         .arg(staging.path())

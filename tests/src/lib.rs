@@ -12,5 +12,6 @@ pub mod http;
 pub mod metrics;
 pub mod process;
 pub mod scorer;
+pub mod show;
 pub mod upstream;
 pub mod vendors;

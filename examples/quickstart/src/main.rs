@@ -6,6 +6,7 @@ mod report;
 mod run;
 
 use clap::Parser;
+use hybrid_llm_tests::show;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
         Ok(run::End::Done) => ExitCode::SUCCESS,
         Ok(run::End::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            eprintln!("quickstart: {error}");
+            show::aside(format_args!("quickstart: {error}"));
             ExitCode::FAILURE
         }
     }

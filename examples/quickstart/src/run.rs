@@ -8,6 +8,7 @@ use hybrid_llm_tests::envoy::{Envoy, Route, Setup};
 use hybrid_llm_tests::fetch;
 use hybrid_llm_tests::http::{self, Endpoint, Error, post};
 use hybrid_llm_tests::scorer::Scorer;
+use hybrid_llm_tests::show;
 use hybrid_llm_tests::upstream::StandIn;
 use hyper::Uri;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +58,7 @@ fn check_port(port: u16) -> Result<(), Error> {
 fn step<T, E: Into<Error>>(what: &str, make: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
     let start = Instant::now();
     let made = make().map_err(Into::into)?;
-    eprintln!("✓ {what} ({:.1} s)", start.elapsed().as_secs_f64());
+    show::aside(format_args!("✓ {what} ({:.1} s)", start.elapsed().as_secs_f64()));
     Ok(made)
 }
 
@@ -71,16 +72,17 @@ struct Running {
 async fn start_and_send(arguments: &Arguments) -> Result<(), Error> {
     let running = start(arguments).await?;
     let report = Report::new(send_all(&running.envoy, arguments).await?);
-    if arguments.json {
-        println!("{}", report.json());
+    let next = next_steps(&running.envoy, arguments);
+    if !arguments.json {
+        show::out(report.text(arguments))?;
+        show::out(next)?;
     } else {
-        println!("{}", report.text(arguments));
-        println!("{}", next_steps(&running.envoy, arguments));
+        show::out(report.json())?;
+        if arguments.keep {
+            show::aside(next);
+        }
     }
     if arguments.keep {
-        if arguments.json {
-            eprintln!("{}", next_steps(&running.envoy, arguments));
-        }
         std::future::pending::<()>().await;
     }
     Ok(())
@@ -111,7 +113,7 @@ async fn start(arguments: &Arguments) -> Result<Running, Error> {
         }
     }
     let envoy = setup.start().await?;
-    eprintln!("✓ scorer, Envoy and models started ({:.1} s)", start.elapsed().as_secs_f64());
+    show::aside(format_args!("✓ scorer, Envoy and models started ({:.1} s)", start.elapsed().as_secs_f64()));
     Ok(Running { envoy, _scorer: scorer, _models: models })
 }
 

@@ -38,6 +38,14 @@ fn the_table_and_the_share_are_shown() {
 }
 
 #[test]
+fn a_reader_who_has_seen_enough_ends_nothing() {
+    let mut child = quickstart(&["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // As `| head` does, but before there is anything to read.
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_taken_port_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

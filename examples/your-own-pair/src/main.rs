@@ -7,6 +7,7 @@ mod steps;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use hybrid_llm_tests::show;
 
 /// Make a router for a pair of models, step by step: collect, judge, label, train, calibrate, evaluate, serve.
 ///
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     match steps::run(&arguments.folder, arguments.seed, arguments.json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("your-own-pair: {error}");
+            show::aside(format_args!("your-own-pair: {error}"));
             ExitCode::FAILURE
         }
     }

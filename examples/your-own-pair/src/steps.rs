@@ -1,7 +1,7 @@
 //! The steps from queries to a served score, each a command that is shown and run.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Stdio,
     time::Instant,
@@ -12,6 +12,7 @@ use hybrid_llm_tests::{
     fetch,
     http::{self, Endpoint, Error, post},
     scorer::Scorer,
+    show,
     upstream::StandIn,
 };
 use serde_json::{Value, json};
@@ -70,11 +71,11 @@ pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
         let evaluation = place.make_router().await?;
         let served = place.serve(later).await?;
         if json {
-            println!("{}", json!({"folder": place.folder, "evaluation": evaluation, "served": served}));
+            show::out(json!({"folder": place.folder, "evaluation": evaluation, "served": served}))?;
         } else {
             let folder = place.folder.display();
-            println!("\nThe router is {folder}/router; {folder}/report.html says what it saves.");
-            println!("For a router of your own pair see examples/your-own-pair/README.md.");
+            show::out(format_args!("\nThe router is {folder}/router; {folder}/report.html says what it saves."))?;
+            show::out("For a router of your own pair see examples/your-own-pair/README.md.")?;
         }
         Ok(())
     })
@@ -106,7 +107,7 @@ impl Place {
         self.say(&format!(
             "\n$ head -n {LEARN} data.jsonl > learn.jsonl; tail -n +{} data.jsonl > calibrate.jsonl",
             LEARN + 1
-        ));
+        ))?;
         let (learn, calibrate): (Vec<_>, Vec<_>) = data.lines().enumerate().partition(|(number, _)| *number < LEARN);
         for (name, lines) in [("learn.jsonl", learn), ("calibrate.jsonl", calibrate)] {
             fs::write(self.folder.join(name), lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>())?;
@@ -136,18 +137,18 @@ impl Place {
     /// Step 7: the router at work, asked about a simple and a hard query that it has not seen.
     async fn serve(&self, later: &[Question]) -> Result<Value, Error> {
         let serve = "hybrid-llm serve --router router --listen none --unix scorer.sock";
-        self.say(&format!("\n$ {serve} --onnxruntime {} &", self.onnxruntime.display()));
+        self.say(&format!("\n$ {serve} --onnxruntime {} &", self.onnxruntime.display()))?;
         let scorer = Scorer::start_with(Profile::Dev, &self.folder.join("router"), &[]).await?;
         let mut served = Vec::new();
         for difficulty in [Difficulty::Simple, Difficulty::Hard] {
             let question = later.iter().find(|question| question.difficulty == difficulty).ok_or("no such question")?;
             let body = json!({"query": question.text}).to_string();
-            self.say(&format!("\n$ curl -s --unix-socket scorer.sock http://scorer/v1/score -d '{body}'"));
+            self.say(&format!("\n$ curl -s --unix-socket scorer.sock http://scorer/v1/score -d '{body}'"))?;
             let reply = http::send(&scorer.endpoint, post("/v1/score", body, &[])).await?;
             if reply.status != 200 {
                 return Err(format!("the scorer answered {}: {}", reply.status, reply.text()).into());
             }
-            self.say(&reply.text());
+            self.say(&reply.text())?;
             served.push(reply.json());
         }
         Ok(served.into())
@@ -157,27 +158,27 @@ impl Place {
     async fn run(&self, args: &[&str]) -> Result<String, Error> {
         let shown: Vec<_> =
             args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() }).collect();
-        self.say(&format!("\n$ hybrid-llm {}", shown.join(" ")));
+        self.say(&format!("\n$ hybrid-llm {}", shown.join(" ")))?;
         let start = Instant::now();
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).args(args).env("HYBRID_LLM_ONNXRUNTIME", &self.onnxruntime);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let output = command.spawn()?.wait_with_output().await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        self.say(printed.trim_end());
+        self.say(printed.trim_end())?;
         if !output.status.success() {
             return Err(format!("hybrid-llm {} ended with {}", args.first().unwrap_or(&""), output.status).into());
         }
-        self.say(&format!("({:.1} s)", start.elapsed().as_secs_f64()));
+        self.say(&format!("({:.1} s)", start.elapsed().as_secs_f64()))?;
         Ok(printed)
     }
 
-    fn say(&self, text: &str) {
+    fn say(&self, text: &str) -> io::Result<()> {
         if self.json {
-            eprintln!("{text}");
-        } else {
-            println!("{text}");
+            show::aside(text);
+            return Ok(());
         }
+        show::out(text)
     }
 }
 

@@ -7,6 +7,8 @@
 //! of seconds under load, and the first turn goes back and forth, so that whatever else the machine does hits both. The
 //! verdicts are the ratio of the medians of all lone queries, and the median of the rounds' ratios of throughput.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod bare;
 mod mix;
 mod served;

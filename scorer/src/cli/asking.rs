@@ -103,7 +103,7 @@ pub(super) fn run_until_signal<T>(stopper: &Stopper, run: impl Future<Output = T
                 return Ok(None);
             }
             asked = true;
-            eprintln!("stopping when the requests under way are answered; interrupt again to stop at once");
+            super::aside("stopping when the requests under way are answered; interrupt again to stop at once");
             stopper.stop();
         }
     })
@@ -145,7 +145,7 @@ impl Display {
         bar.set_position(progress.recorded);
         if bar.is_hidden() {
             let (notice, now_told) = notice(progress.pause, told.get());
-            notice.iter().for_each(|notice| eprintln!("{notice}"));
+            notice.iter().for_each(super::aside);
             told.set(now_told);
             return;
         }

@@ -177,11 +177,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(format!("stopped at once; run the same command again to go on with {out}").into());
     };
     let report = report?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", text(&report));
-    }
+    let said = if args.json { serde_json::to_string(&report)? + "\n" } else { text(&report) };
+    super::print(&said)?;
     let there: u64 = report.models.iter().map(|model| model.responses).sum();
     let missing: u64 = report.models.iter().map(|model| model.missing).sum();
     let (all, again) = (there + missing, "run the same command again");

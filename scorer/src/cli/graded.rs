@@ -66,7 +66,7 @@ pub(super) fn read(files: &[PathBuf], pair: &Pair, skip_incomplete: bool) -> Res
     let sources: Vec<Source> = files.iter().map(|file| Source { file: file.clone(), pair: pair.clone() }).collect();
     let corpus = Corpus::read(&sources, incomplete, 0)?;
     if corpus.skipped() > 0 {
-        eprintln!("{} rows left out: they lack one of the two models", corpus.skipped());
+        super::aside(format_args!("{} rows left out: they lack one of the two models", corpus.skipped()));
     }
     Ok(corpus)
 }

@@ -192,11 +192,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let summary = graded.summary();
     let written = if finished { graded.write(&args.out) } else { Ok(()) };
     let report = Report { summary: (finished && written.is_ok()).then_some(&summary), judge: judge.as_ref() };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", text(&report, &args.out));
-    }
+    let report = if args.json { serde_json::to_string(&report)? + "\n" } else { text(&report, &args.out) };
+    super::print(&report)?;
     written?;
     warn(&graded, finished);
     let Some(judge) = &judge else { return Ok(()) };
@@ -241,12 +238,12 @@ fn ask(args: &Args, config: &Config) -> Result<(Graded, AskReport), Failure> {
 fn warn(graded: &Graded, finished: bool) {
     if graded.left_out > 0 && finished {
         let (left_out, all) = (graded.left_out, graded.left_out + graded.rows.len());
-        eprintln!("warning: left out {left_out} of {all} queries, which lack a response or a grade");
+        super::aside(format_args!("warning: left out {left_out} of {all} queries, which lack a response or a grade"));
     }
     if let Some(grade) = graded.only_grade().filter(|_| finished) {
-        eprintln!(
+        super::aside(format_args!(
             "warning: every grade is {grade}: there is nothing to learn from them; look at the references, or the judge"
-        );
+        ));
     }
 }
 

@@ -15,8 +15,8 @@ mod train;
 
 use std::{
     error::Error,
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
+    fmt::{Display, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     panic,
     path::Path,
     process::ExitCode,
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Err(Failure::Failed(error)) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => Cli::command().error(ErrorKind::ValueValidation, message).exit(),
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {}", chain(error.as_ref()));
+            aside(format_args!("error: {}", chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -123,6 +123,21 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Prints what a command came to, in one piece. Whoever reads it may have seen enough before its end; how the command ends is
+/// then still for the command to say.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// A line on stderr, beside what was asked for. Where it can't be told, the work goes on all the same.
+fn aside(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A bar on a terminal; else one that shows nothing.
 fn bar(steps: u64, template: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
@@ -136,7 +151,7 @@ fn bar(steps: u64, template: &str) -> ProgressBar {
 fn silence_panics() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
-        eprintln!("error: panicked at {}", place.unwrap_or_default());
+        aside(format_args!("error: panicked at {}", place.unwrap_or_default()));
     }));
 }
 
@@ -144,8 +159,12 @@ fn silence_panics() {
 fn log(format: args::LogFormat, level: args::LogLevel) {
     // Warnings of the libraries are kept, their chatter is not.
     let filter = EnvFilter::new(format!("warn,hybrid_llm={0},onnxruntime={0}", level.name()));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // Telling them means writing to stderr in a way that panics, and a log that nobody reads must stop nothing.
+        .log_internal_errors(false);
     match format {
         args::LogFormat::Text => log.init(),
         args::LogFormat::Json => log.json().init(),

@@ -269,7 +269,7 @@ fn load(config: &Config, routers: Vec<Router>, runtime: &Runtime, scorer: &Score
     }
     let took = started.elapsed().as_secs_f64();
     match config.log {
-        LogFormat::Text => eprintln!("hybrid-llm is ready on {place} (loaded in {took:.1} s)"),
+        LogFormat::Text => super::aside(format_args!("hybrid-llm is ready on {place} (loaded in {took:.1} s)")),
         LogFormat::Json => tracing::info!(listen = place, seconds = took, "ready"),
     }
     Ok(())

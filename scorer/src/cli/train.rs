@@ -155,11 +155,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let router = Router { title: &title, task: &task, corpus: &corpus, encoder: &encoder, trained: &trained };
     let manifest = router.write(&target, &checks, &runtime, workers)?;
     let report = Report::new(&args.out, router, &manifest, (speed, head_seconds), (checks.len(), &warnings));
-    let stdout = io::BufWriter::new(io::stdout().lock());
-    match report::print(stdout, args.json, &report) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
-    }
+    Ok(report::print(io::BufWriter::new(io::stdout().lock()), args.json, &report)?)
 }
 
 fn title(args: &Args) -> Title {
@@ -204,7 +200,7 @@ fn embed(encoder: &mut Encoder, corpus: &Corpus, task: &Task) -> Result<(Embeddi
 }
 
 fn warn(warning: &str) {
-    eprintln!("warning: {warning}");
+    super::aside(format_args!("warning: {warning}"));
 }
 
 /// A bar for a part of the work.
