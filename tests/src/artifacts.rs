@@ -84,6 +84,14 @@ fn cargo_build(package: &'static str, flags: &[&str]) -> Result<(), BuildError> 
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(["build", "--package", package]).args(flags).stdin(Stdio::null());
+    // What cargo told this program of its own package: build scripts that look at it would run again, and all that depends
+    // on them be compiled again, whenever it differs.
+    let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    for (name, _) in std::env::vars_os() {
+        if about_us.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     match command.stdout(std::io::stderr()).status() {
         Ok(status) if status.success() => Ok(()),
         _ => Err(BuildError::Cargo(package)),
