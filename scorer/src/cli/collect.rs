@@ -24,7 +24,8 @@ use crate::lab::{
 /// command: it asks only for what is missing, so nothing is paid for twice but what was under way.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Both endpoints take POST {URL}/chat/completions, as OpenAI, vLLM, Ollama, llama.cpp and most others do.\n\n\
+    after_help = "Both endpoints take POST {URL}/chat/completions, as OpenAI, vLLM, Ollama, llama.cpp and most others do. \
+https:// ones are reached through the proxy of HTTPS_PROXY, unless NO_PROXY holds their host.\n\n\
 Examples:\n  \
 hybrid-llm collect queries.jsonl --out responses.jsonl \\\n      \
 --small-url http://127.0.0.1:8000/v1 --small-model llama-3.1-8b \\\n      \

@@ -37,7 +37,8 @@ use crate::lab::{
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Which one? A reference that can be compared is cheap and exact: use it for questions with one right answer. A judge \
-takes any query; it should be a better model than both. A column is for grades that you have, such as BARTScore or thumbs.\n\n\
+takes any query; it should be a better model than both, and an https:// URL is reached through the proxy of HTTPS_PROXY unless NO_PROXY \
+holds its host. A column is for grades that you have, such as BARTScore or thumbs.\n\n\
 Examples:\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --contains\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --regex '-?[0-9][0-9,]*(?:\\.[0-9]+)?'    # the last number, as in GSM8K\n  \

@@ -4,6 +4,7 @@
 #[path = "../endpoint/mod.rs"]
 mod endpoint;
 mod faults;
+mod proxy;
 mod words;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

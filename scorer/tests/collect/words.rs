@@ -82,8 +82,8 @@ async fn a_wrong_key_stops_the_run_at_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn https_is_spoken_and_certificates_are_checked() {
+/// What it takes to be `localhost` with TLS, and the certificate to trust.
+pub(crate) fn certified() -> (tokio_rustls::TlsAcceptor, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
     let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(Arc::new(
@@ -91,13 +91,18 @@ async fn https_is_spoken_and_certificates_are_checked() {
     ));
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
-    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    (tokio_rustls::TlsAcceptor::from(Arc::new(config)), certified.cert.pem())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_spoken_and_certificates_are_checked() {
+    let (tls, roots_pem) = certified();
     let say = |_, _| async { Act::Say("a".to_owned()) };
     let small = Endpoint::start_with(say, Some(tls)).await;
     let large = Endpoint::plain("large").await;
     let place = Place::new(2);
     let roots = place.folder.path().join("roots.pem");
-    fs::write(&roots, certified.cert.pem()).unwrap();
+    fs::write(&roots, roots_pem).unwrap();
     let args = place.args(&small.url, &large.url, &["--samples", "1", "--retries", "0"]);
     let outcome = run(&args, &[("SSL_CERT_FILE", roots.to_str().unwrap())]).await;
     assert_eq!((outcome.code, place.recorded().len()), (Some(0), 4), "{outcome:?}");

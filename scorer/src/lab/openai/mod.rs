@@ -7,13 +7,11 @@ pub mod account;
 pub mod fault;
 pub mod message;
 pub mod retry;
+mod transport;
 
 use std::{
     env, io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -23,17 +21,13 @@ use hyper::{
     Method, Request, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT},
 };
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 use serde_json::{Map, Value};
 
 use self::{
     fault::{CallError, Fault, Unavailable},
     message::{Completion, Prompt},
     retry::{Pace, RetryPolicy, Stop},
+    transport::Transport,
 };
 
 /// The longest answer that is read, in bytes.
@@ -105,7 +99,7 @@ pub struct Counters {
 /// Asks one model. Any number of calls can be under way; they share their pace.
 #[derive(Debug)]
 pub struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    transport: Transport,
     endpoint: Endpoint,
     patience: Patience,
     pace: Pace,
@@ -152,19 +146,10 @@ impl Client {
     /// Prepares a client. `stop` ends its waits; what has been sent is still waited for.
     ///
     /// # Errors
-    /// An `https` URL on a machine without root certificates.
+    /// An `https` URL on a machine without root certificates, or behind a proxy that is not spoken to over plain HTTP.
     pub fn new(endpoint: Endpoint, patience: Patience, stop: Stop) -> io::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT.min(patience.timeout)));
-        let tls = tls_config(endpoint.url.scheme_str() == Some("https"))?;
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector.wrap_connector(tcp));
-        Ok(Self { http, endpoint, patience, pace: Pace::default(), stop, counters: Counters::default() })
+        let transport = Transport::new(&endpoint.url, CONNECT_TIMEOUT.min(patience.timeout))?;
+        Ok(Self { transport, endpoint, patience, pace: Pace::default(), stop, counters: Counters::default() })
     }
 
     /// Where it asks.
@@ -207,7 +192,7 @@ impl Client {
         if let Some(key) = &self.endpoint.key {
             headers.insert(AUTHORIZATION, key.header.clone());
         }
-        let response = self.http.request(request).await.map_err(|error| Unavailable::from_client(&error))?;
+        let response = self.transport.request(request).await.map_err(|error| Unavailable::from_client(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| Unavailable::from_body(error.as_ref()))?.to_bytes();
@@ -217,22 +202,6 @@ impl Client {
             Err(Fault::from_status(head.status, &head.headers, &body, &self.endpoint))
         }
     }
-}
-
-/// TLS with the machine's root certificates, which are read only where they are needed.
-fn tls_config(roots: bool) -> io::Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(io::Error::other)?;
-    let builder = if roots {
-        builder.with_native_roots().map_err(|error| {
-            let mend = "install ca-certificates, or set SSL_CERT_FILE to a file of them";
-            io::Error::other(format!("https needs root certificates, and this machine has none ({error}): {mend}"))
-        })?
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty())
-    };
-    Ok(builder.with_no_client_auth())
 }
 
 /// The URL of chat completions under a base URL.
