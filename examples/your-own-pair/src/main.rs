@@ -1,5 +1,6 @@
 //! Your own pair: from queries to a router that serves scores, with two stand-ins in the place of the models.
 
+mod page;
 mod questions;
 mod stand_in;
 mod steps;

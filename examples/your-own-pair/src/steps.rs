@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
+    page,
     questions::{self, Difficulty, Question},
     stand_in,
 };
@@ -29,16 +30,16 @@ const QUERIES: usize = 200;
 const LEARN: usize = 140;
 /// Queries that come later, and that nothing was made from.
 const LATER: usize = 100;
-/// Responses of each model to each query.
-const SAMPLES: &str = "5";
-/// The names of the stand-ins.
-const PAIR: [&str; 4] = ["--small", "small-stand-in", "--large", "large-stand-in"];
+/// A file that says that a folder may be made anew.
+const MARK: &str = ".your-own-pair";
 
 /// Where the steps happen, and what they are done with.
 struct Place {
     folder: PathBuf,
     program: PathBuf,
     onnxruntime: PathBuf,
+    /// What stands in the place of which word of the page.
+    instead: Vec<(&'static str, String)>,
     /// Where the commands' words go: stderr, when stdout is for JSON.
     json: bool,
 }
@@ -50,15 +51,8 @@ struct Place {
 pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
     let onnxruntime = fs::canonicalize(fetch::onnxruntime()?)?;
     let program = artifacts::scorer(Profile::Dev)?;
-    if folder.exists() {
-        let empty = fs::read_dir(folder)?.next().is_none();
-        if !empty && !folder.join("queries.jsonl").exists() {
-            return Err(format!("{} is there, but was not made here; choose another --folder", folder.display()).into());
-        }
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder)?;
-    let place = Place { folder: fs::canonicalize(folder)?, program: fs::canonicalize(program)?, onnxruntime, json };
+    let folder = made_anew(folder)?;
+    let mut place = Place { folder, program: fs::canonicalize(program)?, onnxruntime, instead: Vec::new(), json };
     let questions = questions::make(QUERIES + LATER, seed);
     let (known, later) = questions.split_at(QUERIES);
     place.write_queries("queries.jsonl", known)?;
@@ -67,18 +61,50 @@ pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
     runtime.block_on(async {
         let small = stand_in::start(&questions, stand_in::SMALL, seed).await;
         let large = stand_in::start(&questions, stand_in::LARGE, seed + 1).await;
-        place.responses_and_grades(&small, &large).await?;
+        place.instead = vec![
+            ("llama-3.1-8b", "small-stand-in".to_owned()),
+            ("gpt-4.1", "large-stand-in".to_owned()),
+            ("http://127.0.0.1:8000/v1", url(&small)),
+            ("https://api.openai.com/v1", url(&large)),
+            ("scorer/routers/default", artifacts::default_router().display().to_string()),
+            ("/run/hybrid-llm/scorer.sock", "scorer.sock".to_owned()),
+        ];
+        place.responses_and_grades().await?;
         let evaluation = place.make_router().await?;
         let served = place.serve(later).await?;
         if json {
             show::out(json!({"folder": place.folder, "evaluation": evaluation, "served": served}))?;
         } else {
             let folder = place.folder.display();
-            show::out(format_args!("\nThe router is {folder}/router; {folder}/report.html says what it saves."))?;
+            show::out(format_args!("\nThe router is {folder}/my-router; {folder}/report.html says what it saves."))?;
             show::out("For a router of your own pair see examples/your-own-pair/README.md.")?;
         }
         Ok(())
     })
+}
+
+/// An empty folder with the mark. One that is there goes only if it is empty or has the mark.
+fn made_anew(folder: &Path) -> Result<PathBuf, Error> {
+    if folder.exists() {
+        if fs::read_dir(folder)?.next().is_some() && !folder.join(MARK).exists() {
+            let folder = folder.display();
+            return Err(
+                format!("{folder} is there, but was not made here: choose another --folder, or remove it").into()
+            );
+        }
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(
+        folder.join(MARK),
+        "Made by `cargo run -p your-own-pair`, which may remove this folder to make it anew.\n",
+    )?;
+    Ok(fs::canonicalize(folder)?)
+}
+
+/// How the data is parted, in the shell's words.
+pub(crate) fn parting() -> String {
+    format!("head -n {LEARN} data.jsonl > learn.jsonl; tail -n +{} data.jsonl > calibrate.jsonl", LEARN + 1)
 }
 
 impl Place {
@@ -90,24 +116,21 @@ impl Place {
         Ok(fs::write(self.folder.join(name), questions.iter().enumerate().map(line).collect::<String>())?)
     }
 
-    /// Steps 1 and 2: what the models say, and how good it is.
-    async fn responses_and_grades(&self, small: &StandIn, large: &StandIn) -> Result<(), Error> {
-        let (small, large) = (url(small), url(large));
-        for (queries, responses, data) in [
-            ("queries.jsonl", "responses.jsonl", "data.jsonl"),
-            ("later.jsonl", "later-responses.jsonl", "later-data.jsonl"),
-        ] {
-            let models =
-                ["--small-url", &small, "--small-model", PAIR[1], "--large-url", &large, "--large-model", PAIR[3]];
-            let prices = ["--small-price", "0.05,0.08", "--large-price", "2,8", "--samples", SAMPLES];
-            self.run(&[&["collect", queries, "--out", responses], &models[..], &prices].concat()).await?;
-            self.run(&["judge", responses, "--out", data, "--contains"]).await?;
+    /// Steps 1 and 2: what the models say, and how good it is. Queries that come later are kept apart from the others.
+    async fn responses_and_grades(&self) -> Result<(), Error> {
+        for later in [false, true] {
+            for command in ["collect", "judge"] {
+                let apart = |word| match word {
+                    "queries.jsonl" if later => "later.jsonl",
+                    "responses.jsonl" if later => "later-responses.jsonl",
+                    "data.jsonl" if later => "later-data.jsonl",
+                    word => word,
+                };
+                self.run(page::command(command).into_iter().map(apart).collect()).await?;
+            }
         }
         let data = fs::read_to_string(self.folder.join("data.jsonl"))?;
-        self.say(&format!(
-            "\n$ head -n {LEARN} data.jsonl > learn.jsonl; tail -n +{} data.jsonl > calibrate.jsonl",
-            LEARN + 1
-        ))?;
+        self.say(&format!("\n$ {}", parting()))?;
         let (learn, calibrate): (Vec<_>, Vec<_>) = data.lines().enumerate().partition(|(number, _)| *number < LEARN);
         for (name, lines) in [("learn.jsonl", learn), ("calibrate.jsonl", calibrate)] {
             fs::write(self.folder.join(name), lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>())?;
@@ -117,28 +140,24 @@ impl Place {
 
     /// Steps 3 to 6: from grades to a router whose quality is known. Gives what evaluate says.
     async fn make_router(&self) -> Result<Value, Error> {
-        self.run(&[&["label", "--kind", "prob", "--data", "learn.jsonl"], &PAIR[..]].concat()).await?;
-        let encoder = artifacts::default_router();
-        let encoder = encoder.to_str().ok_or("the workspace's path is not UTF-8")?;
-        let train = ["train", "--encoder", encoder, "--data", "learn.jsonl", "--label", "prob", "--out", "router"];
-        self.run(&[&train, &PAIR[..]].concat()).await?;
-        let calibrate = ["calibrate", "--router", "router", "--data", "calibrate.jsonl", "--small-share", "0.4"];
-        self.run(&calibrate).await?;
-        let evaluate = ["evaluate", "--router", "router", "--data", "later-data.jsonl", "--baselines"];
-        let report = ["--report", "report.html", "--small-price", "0.05,0.08", "--large-price", "2,8"];
-        let evaluate = [&evaluate, &PAIR[..], &report].concat();
+        for command in ["label", "train", "calibrate"] {
+            self.run(page::command(command)).await?;
+        }
+        let mut evaluate = page::command("evaluate");
         if !self.json {
-            self.run(&evaluate).await?;
+            self.run(evaluate).await?;
             return Ok(Value::Null);
         }
-        Ok(serde_json::from_str(&self.run(&[&evaluate[..], &["--json"]].concat()).await?)?)
+        evaluate.push("--json");
+        Ok(serde_json::from_str(&self.run(evaluate).await?)?)
     }
 
     /// Step 7: the router at work, asked about a simple and a hard query that it has not seen.
     async fn serve(&self, later: &[Question]) -> Result<Value, Error> {
-        let serve = "hybrid-llm serve --router router --listen none --unix scorer.sock";
-        self.say(&format!("\n$ {serve} --onnxruntime {} &", self.onnxruntime.display()))?;
-        let scorer = Scorer::start_with(Profile::Dev, &self.folder.join("router"), &[]).await?;
+        let serve = page::command("serve");
+        let router = page::value(&serve, "--router").ok_or("the page serves no router")?;
+        self.say(&format!("\n$ hybrid-llm {} &", self.instead(serve).join(" ")))?;
+        let scorer = Scorer::start_with(Profile::Dev, &self.folder.join(router), &[]).await?;
         let mut served = Vec::new();
         for difficulty in [Difficulty::Simple, Difficulty::Hard] {
             let question = later.iter().find(|question| question.difficulty == difficulty).ok_or("no such question")?;
@@ -154,20 +173,27 @@ impl Place {
         Ok(served.into())
     }
 
+    /// The page's words with those of this place in their stead.
+    fn instead(&self, words: Vec<&str>) -> Vec<String> {
+        let known = |word: &str| self.instead.iter().find(|(page, _)| *page == word).map(|(_, here)| here.clone());
+        words.into_iter().map(|word| known(word).unwrap_or_else(|| word.to_owned())).collect()
+    }
+
     /// Shows a command of the project's program, runs it in the folder, and gives what it printed.
-    async fn run(&self, args: &[&str]) -> Result<String, Error> {
-        let shown: Vec<_> =
-            args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() }).collect();
-        self.say(&format!("\n$ hybrid-llm {}", shown.join(" ")))?;
+    async fn run(&self, words: Vec<&str>) -> Result<String, Error> {
+        let args = self.instead(words);
+        self.say(&format!("\n$ hybrid-llm {}", args.join(" ")))?;
         let start = Instant::now();
         let mut command = Command::new(&self.program);
-        command.current_dir(&self.folder).args(args).env("HYBRID_LLM_ONNXRUNTIME", &self.onnxruntime);
+        command.current_dir(&self.folder).args(&args).env("HYBRID_LLM_ONNXRUNTIME", &self.onnxruntime);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let output = command.spawn()?.wait_with_output().await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         self.say(printed.trim_end())?;
         if !output.status.success() {
-            return Err(format!("hybrid-llm {} ended with {}", args.first().unwrap_or(&""), output.status).into());
+            return Err(
+                format!("hybrid-llm {} ended with {}", args.first().map_or("", String::as_str), output.status).into()
+            );
         }
         self.say(&format!("({:.1} s)", start.elapsed().as_secs_f64()))?;
         Ok(printed)

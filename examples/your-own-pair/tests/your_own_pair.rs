@@ -40,9 +40,9 @@ fn the_router_is_better_than_chance_on_later_queries_and_serves() {
 #[test]
 fn a_folder_of_somebody_elses_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("thesis.txt"), "x").unwrap();
+    std::fs::write(folder.path().join("queries.jsonl"), "x").unwrap();
     let output = your_own_pair(&["--folder", folder.path().to_str().unwrap()]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && stderr.contains("choose another --folder"), "{stderr}");
-    assert!(folder.path().join("thesis.txt").exists());
+    assert!(folder.path().join("queries.jsonl").exists());
 }
