@@ -79,11 +79,12 @@ pub(super) struct Args {
 #[command(next_help_heading = "By a reference, or a column")]
 struct ReferenceArgs {
     /// 1 where the response is the reference; case, blanks, and quotes and punctuation around it do not matter, and numbers
-    /// are compared as numbers
+    /// are compared as numbers: 1,000 is 1000.0, but 3,5 is not 35
     #[arg(long)]
     exact: bool,
 
-    /// 1 where the reference stands in the response, as whole words
+    /// 1 where the reference stands in the response, as whole words and whole numbers: 4 stands neither in -4 nor in 3.4 or
+    /// 4,500
     #[arg(long)]
     contains: bool,
 

@@ -1,7 +1,8 @@
 //! Grading by a reference: 1 where the response agrees with it, else 0.
 //!
 //! Texts are compared without regard to case, blanks, and quotes and punctuation around them; where both are numbers, as
-//! numbers, so that `1,000` agrees with `1000.0`.
+//! numbers, so that `1,000` agrees with `1000.0`. Where a reference is looked for in a longer text, it is looked for as a text,
+//! but a number stands there only as a whole: `4` neither in `-4` nor in `3.4` or `4,500`.
 
 use regex::Regex;
 
@@ -19,6 +20,10 @@ pub enum Check {
 
 /// What stands around a text without being a part of it.
 const AROUND: [char; 12] = ['.', ',', ';', ':', '!', '?', '"', '\'', '`', '*', '“', '”'];
+/// What can be a minus right before a number, in a normal text. A long dash is none.
+const MINUSES: [char; 4] = ['-', '–', '‐', '‑'];
+/// What can stand between a sign and its number.
+const CURRENCIES: [char; 4] = ['$', '€', '£', '¥'];
 
 impl Check {
     /// Whether the response agrees with the reference.
@@ -48,11 +53,18 @@ fn same(left: &str, right: &str) -> bool {
     }
 }
 
-/// A text in lower case, with single blanks, and nothing around it.
+/// A text in lower case, with single blanks, and nothing around it; a typographic minus is a plain one.
 fn normal(text: &str) -> String {
-    let lower = text.to_lowercase();
+    let lower = text.to_lowercase().replace('−', "-");
     let words: Vec<_> = lower.split_whitespace().collect();
-    words.join(" ").trim_matches(|c: char| AROUND.contains(&c) || c.is_whitespace()).to_owned()
+    let words = words.join(" ");
+    let around = |c: char| AROUND.contains(&c) || c.is_whitespace();
+    let text = words.trim_end_matches(around);
+    let bare = text.trim_start_matches(around);
+    // The point of .5 is a part of it; the last one of ...5 is not.
+    let cut = text.strip_suffix(bare).unwrap_or_default();
+    let point = cut.ends_with('.') && !cut.ends_with("..") && bare.starts_with(|c: char| c.is_ascii_digit());
+    if point { format!(".{bare}") } else { bare.to_owned() }
 }
 
 /// A normal text as a number: with commas between thousands, and a dollar or per cent sign.
@@ -60,26 +72,65 @@ fn number(text: &str) -> Option<f64> {
     let text = text.trim_start_matches('$').trim_end_matches('%').trim();
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let plain = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let number = text.replace(',', "").parse().ok().filter(|number: &f64| number.is_finite());
-    number.filter(|_| plain)
+    let whole = digits.split('.').next().unwrap_or_default();
+    // Other commas stay, and then this is no number.
+    let commas = if thousands(whole) { whole.matches(',').count() } else { 0 };
+    text.replacen(',', "", commas).parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
-/// Whether `part` stands in `whole` with no letter or digit at either end.
+/// Whether the commas of a whole number stand between its thousands, as in 4,500: 3,5 and 0,500 have a decimal comma, or are two
+/// numbers.
+fn thousands(whole: &str) -> bool {
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default();
+    let digits = |group: &str| group.chars().all(|c| c.is_ascii_digit());
+    (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && digits(first)
+        && groups.all(|group| group.len() == 3 && digits(group))
+}
+
+/// Whether `part` stands in `whole` with no letter or digit at either end, and if it begins or ends with a number, with all of
+/// that number.
 fn contains(whole: &str, part: &str) -> bool {
     if part.is_empty() {
         return false;
     }
     whole.match_indices(part).any(|(start, found)| {
         let (before, after) = whole.split_at(start);
-        let before = before.chars().next_back();
-        let mut after = after.get(found.len()..).unwrap_or_default().chars();
-        let (next, second) = (after.next(), after.next());
-        // The 4 in 4.5 or 4,500 is no 4.
-        let goes_on = matches!(next, Some('.' | ',')) && second.is_some_and(|c| c.is_ascii_digit());
-        let ends_in_digit = found.ends_with(|c: char| c.is_ascii_digit());
-        let inside = before.is_some_and(char::is_alphanumeric) || next.is_some_and(char::is_alphanumeric);
-        !(inside || goes_on && ends_in_digit)
+        let after = after.get(found.len()..).unwrap_or_default();
+        let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let inside = word(before.chars().next_back()) || word(after.chars().next());
+        let number = found.trim_start_matches(MINUSES).trim_start_matches(CURRENCIES).trim_start_matches('.');
+        let begins_before = number.starts_with(|c: char| c.is_ascii_digit()) && begins_in(before);
+        let ends_behind = found.ends_with(|c: char| c.is_ascii_digit()) && goes_on_in(after);
+        !(inside || begins_before || ends_behind)
     })
+}
+
+/// Whether a number's sign, or the digits before its point or comma, are the end of this text.
+///
+/// A minus touches the number, and nothing that could be its left side: in `x = -4` it is one. In `10-4`, `GPT-4` and `(x)-4` the
+/// dash stands between two things, and each of them stands there as a whole, be it a range, a name or a difference. In `it is – 4`,
+/// in a list, and in `is--4` it is a dash.
+fn begins_in(before: &str) -> bool {
+    let mut backwards = before.chars().rev();
+    match (backwards.next(), backwards.next()) {
+        (Some(','), second) => second.is_some_and(|c| c.is_ascii_digit()),
+        // A point without digits before it is a part of .4, but not of No.4 and ...4.
+        (Some('.'), second) => !second.is_some_and(|c| c.is_alphabetic() || c == '.'),
+        _ => {
+            let mut backwards = before.trim_end_matches(CURRENCIES).chars().rev();
+            let minus = backwards.next().is_some_and(|c| MINUSES.contains(&c) || c == '±');
+            let left_side = |c: char| c.is_alphanumeric() || MINUSES.contains(&c) || matches!(c, ')' | ']' | '}' | '%');
+            minus && !backwards.next().is_some_and(left_side)
+        }
+    }
+}
+
+/// Whether a number that ends before this text goes on in it: the 4 of 4.5 or 4,500 is no 4.
+fn goes_on_in(after: &str) -> bool {
+    after.strip_prefix(['.', ',']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -104,6 +155,23 @@ mod tests {
             ("inf", "infinity", false),
             ("12 apples", "12", false),
             ("ÉCOLE", "école", true),
+            ("4,500", "4500", true),
+            ("$4,500.", "4500", true),
+            ("-1,234,567.5", "-1234567.50", true),
+            ("−3", "-3", true),
+            (".5", "0.5", true),
+            ("\"-.5\"", "-0.50", true),
+            (".5", "5", false),
+            ("...5", "5", true),
+            ("3,5", "35", false),
+            ("1,2", "12", false),
+            ("3,5", "3,5", true),
+            ("1,2,3", "123", false),
+            ("1234,567", "1234567", false),
+            ("1,0000", "10000", false),
+            ("0,500", "500", false),
+            (",500", "500", true),
+            ("1.234,500", "1.2345", false),
         ] {
             assert_eq!(Check::Exact.agrees(response, reference), agrees, "{response:?} {reference:?}");
         }
@@ -121,6 +189,67 @@ mod tests {
             ("category", "cat", false),
             ("a cat, or a category", "cat", true),
             ("anything", "", false),
+            ("well-known", "known", true),
+        ] {
+            assert_eq!(Check::Contains.agrees(response, reference), agrees, "{response:?} {reference:?}");
+        }
+    }
+
+    #[test]
+    fn contains_takes_numbers_as_a_whole() {
+        for (response, reference, agrees) in [
+            // What stands before.
+            ("The answer is 3.4", "4", false),
+            ("4,500 people", "500", false),
+            ("0.500", "500", false),
+            ("It is .4 in all", "4", false),
+            ("It is ($.4)", "4", false),
+            ("It is 0.4 kg", "4 kg", false),
+            ("See No.4 of these", "4", true),
+            ("It is ...4", "4", true),
+            ("It is,4", "4", true),
+            // What stands behind.
+            ("It is $500", "500", true),
+            ("It is 500.", "500", true),
+            ("It is 500. That", "500", true),
+            ("It is (500)", "500", true),
+            ("500, and no more", "500", true),
+            ("$300, $500", "500", true),
+            ("$300,$500", "500", true),
+            ("**500**", "500", true),
+            ("500.5", "500", false),
+            // Minuses.
+            ("The answer is -4.", "4", false),
+            ("The answer is −4.", "4", false),
+            ("The answer is –4.", "4", false),
+            ("-4", "4", false),
+            ("x = -4", "4", false),
+            ("x=-4", "4", false),
+            ("(-4)", "4", false),
+            ("It loses -$4", "4", false),
+            ("It loses -$4", "$4", false),
+            ("It loses $-4", "4", false),
+            ("It is ±4", "4", false),
+            ("It is -4 kg", "4 kg", false),
+            ("The answer is -4.", "-4", true),
+            ("The answer is −4.", "-4", true),
+            ("The answer is 4.", "-4", false),
+            ("The answer is +4.", "4", true),
+            ("10-4", "-4", false),
+            ("4 or -0.4", "-0", false),
+            // Dashes.
+            ("10-4 = 6", "4", true),
+            ("10-4 = 6", "10", true),
+            ("10 - 4", "4", true),
+            ("10%–20%", "20%", true),
+            ("GPT-4", "4", true),
+            ("(x)-4", "4", true),
+            ("on 2024-05-04", "04", true),
+            ("The answer – 4", "4", true),
+            ("It is – 4 – here", "4", true),
+            ("The answer—4", "4", true),
+            ("The answer--4", "4", true),
+            ("- 4\n- 5", "4", true),
         ] {
             assert_eq!(Check::Contains.agrees(response, reference), agrees, "{response:?} {reference:?}");
         }
@@ -134,6 +263,8 @@ mod tests {
             ("First 5, then 6.", "5", false),
             ("I cannot say.", "5", false),
             ("It is 18", "6 * 3 = 18\n#### 18", true),
+            ("It is 3,5", "35", false),
+            ("It is 3,500", "3500", true),
         ] {
             assert_eq!(number.agrees(response, reference), agrees, "{response:?} {reference:?}");
         }
