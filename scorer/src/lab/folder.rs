@@ -7,6 +7,11 @@ use std::{
 
 use crate::router::{MANIFEST, MODEL, TOKENIZER};
 
+/// The file that is locked while a folder is made.
+const LOCK: &str = "lock";
+/// Where a folder is kept until another stands in its place.
+const OLD: &str = "old";
+
 /// A place where a router's folder will stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -90,13 +95,18 @@ impl Target {
     /// Those of `fill`, or [`TargetError::Write`]; nothing has changed then.
     pub fn write<T, E: From<TargetError>>(&self, fill: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
         let error = |source| TargetError::Write { folder: self.folder.clone(), source };
+        let prefix = format!(".{}.hybrid-llm-", self.folder.file_name().unwrap_or_default().to_string_lossy());
+        self.tidy(&prefix).map_err(error)?;
         let mut builder = tempfile::Builder::new();
-        let aside = builder.prefix(".hybrid-llm-").tempdir_in(&self.parent).map_err(error)?;
+        let aside = builder.prefix(&prefix).tempdir_in(&self.parent).map_err(error)?;
+        // Whoever holds it is still at work here; the system lets go of it however that ends.
+        let lock = fs::File::create(aside.path().join(LOCK)).map_err(error)?;
+        lock.lock().map_err(error)?;
         // One further in, since the outer one is closed to other users.
         let made = aside.path().join("new");
         fs::create_dir(&made).map_err(error)?;
         let filled = fill(&made)?;
-        let old = aside.path().join("old");
+        let old = aside.path().join(OLD);
         let had_old = self.folder.exists();
         if had_old {
             fs::rename(&self.folder, &old).map_err(error)?;
@@ -108,6 +118,28 @@ impl Target {
             return Err(error(source).into());
         }
         Ok(filled)
+    }
+
+    /// Removes what earlier runs left that were killed. One that had put the old folder aside, and not the new one in its place,
+    /// gets the old one back.
+    fn tidy(&self, prefix: &str) -> io::Result<()> {
+        for entry in fs::read_dir(&self.parent)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(prefix) {
+                continue;
+            }
+            let left = entry.path();
+            let Ok(lock) = fs::File::open(left.join(LOCK)) else { continue };
+            if lock.try_lock().is_err() {
+                continue;
+            }
+            let old = left.join(OLD);
+            if old.exists() && !self.folder.exists() {
+                fs::rename(&old, &self.folder)?;
+            }
+            fs::remove_dir_all(&left)?;
+        }
+        Ok(())
     }
 }
 
@@ -155,6 +187,31 @@ mod tests {
         write(&target).unwrap();
         assert_eq!(fs::read_to_string(folder.join(MODEL)).unwrap(), "new");
         assert_eq!(entries(place.path()), ["router"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_tidied_and_the_old_folder_is_back() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("router");
+        let left = |name: &str| {
+            let left = place.path().join(name);
+            fs::create_dir_all(left.join("new")).unwrap();
+            (fs::File::create(left.join(LOCK)).unwrap(), left)
+        };
+        let (_, killed) = left(".router.hybrid-llm-killed");
+        fs::create_dir(killed.join(OLD)).unwrap();
+        fs::write(killed.join(OLD).join(MODEL), "old").unwrap();
+        let (at_work, _) = left(".router.hybrid-llm-at-work");
+        at_work.lock().unwrap();
+        left(".other.hybrid-llm-killed");
+        let seen: Result<(), TargetError> = Target::check(&folder, true).unwrap().write(|made| {
+            assert_eq!(fs::read_to_string(folder.join(MODEL)).unwrap(), "old", "the only one that there is");
+            Err(TargetError::Exists { folder: made.to_owned() })
+        });
+        assert!(seen.is_err());
+        let mut left = entries(place.path());
+        left.sort();
+        assert_eq!(left, [".other.hybrid-llm-killed", ".router.hybrid-llm-at-work", "router"]);
     }
 
     #[test]
