@@ -93,11 +93,19 @@ fn kinds_that_cannot_differ_are_told() {
 
 #[test]
 fn labels_that_are_all_alike_are_told() {
-    let line = "{\"query\": \"q\", \"quality\": {\"s\": [1, 2], \"l\": [9, 8]}}\n";
-    let (_folder, file) = data(&line.repeat(20));
-    let prob = label("prob", &file, &[]);
-    assert!(prob.stdout.contains("100 % of the labels are 0"), "{}", prob.stdout);
-    assert!(prob.stdout.contains("--kind trans may spread the labels"), "{}", prob.stdout);
+    let note = |kind: &str, (small, large): (&str, &str)| {
+        let line = format!("{{\"query\": \"q\", \"quality\": {{\"s\": {small}, \"l\": {large}}}}}\n");
+        let (_folder, file) = data(&line.repeat(20));
+        let said = label(kind, &file, &[]).stdout;
+        said.lines().find(|line| line.contains("little to learn")).unwrap_or_default().to_owned()
+    };
+    let (worse, better) = (("[1, 2]", "[9, 8]"), ("[9, 8]", "[1, 2]"));
+    insta::assert_snapshot!(note("prob", worse), @"note: 100 % of the labels are 0: the small model hardly ever keeps up; there is little to learn from: --kind trans may spread the labels");
+    // Relaxing only raises labels, and does nothing to right and wrong.
+    insta::assert_snapshot!(note("prob", better), @"note: 100 % of the labels are 1: the small model nearly always keeps up; there is little to learn from: send everything to it, or take a smaller one");
+    insta::assert_snapshot!(note("prob", ("[0]", "[1]")), @"note: 100 % of the labels are 0: the small model hardly ever keeps up; there is little to learn from: take another pair of models");
+    insta::assert_snapshot!(note("gap", ("[3]", "[3]")), @"note: 100 % of the labels are 0: the models are equally good; there is little to learn from: collect queries on which they differ, or take another pair");
+    assert_eq!(note("gap", worse), "");
 }
 
 #[test]

@@ -210,6 +210,19 @@ fn calibrate_says_what_a_sample_cannot_tell() {
     let args = ["calibrate", "--router", "router", "--dry-run", "--data", "data.jsonl"];
     let found = json_of(&place, &args)["warnings"].as_array().unwrap().clone();
     assert!(has(&found, "the router was trained on a file of the name data.jsonl"), "{found:?}");
+
+    fs::write(place.folder.path().join("mmlu.train.jsonl"), graded(|number| (number % 2, 1))).unwrap();
+    let default = ["calibrate", "--router", &default_router(), "--dry-run", "--data", "mmlu.train.jsonl"];
+    let found = json_of(&place, &[&default[..], &["--small", "s", "--large", "l"]].concat())["warnings"].clone();
+    assert!(has(found.as_array().unwrap(), "on a file of the name mmlu.train.jsonl"), "{found}");
+
+    let said = place.run(&["calibrate", "--router", "router", "--dry-run", "--data", "data.jsonl", "--sample", "60"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("least quality drop that they can promise: ") && said.contains(" %; a lower dial"), "{said}");
+    let twice = place.run(&["calibrate", "--router", "router", "--data", "data.jsonl", "./data.jsonl"]);
+    assert_eq!(twice.status.code(), Some(1));
+    let error = "error: ./data.jsonl is given twice: each of its rows would be taken for two\n";
+    assert_eq!(String::from_utf8(twice.stderr).unwrap(), error);
 }
 
 #[test]

@@ -34,8 +34,10 @@ use crate::{
     after_help = "Examples:\n  hybrid-llm calibrate --router routers/mine --data graded.jsonl --small llama-8b --large gpt-4.1 --quality-drop 0.01\n  \
                   hybrid-llm calibrate --router routers/mine --queries prompts.txt --small-share 0.4\n\n\
                   A route's dial small_share or quality_drop is compared with the table. The drop that it uses is an upper bound with \
-                  95 % confidence: on traffic like the sample, a dial's promise is broken for at most one sample in twenty. The paper's \
-                  point rule, shown beside it, takes the luckiest threshold and breaks its promise about every second time.\n\n\
+                  95 % confidence: on traffic like the sample, a dial's promise is broken for at most one sample in twenty. That holds where \
+                  quality has a floor and a ceiling, as ratings and right or wrong have; losses that are huge and too rare for a sample to show \
+                  can break it oftener. The paper's point rule, shown beside it, takes the luckiest threshold and breaks its promise about every \
+                  second time.\n\n\
                   The queries must not be those that the router was trained on: it knows them, and promises too much."
 )]
 pub(super) struct Args {
@@ -190,7 +192,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// What to say where a file goes by the name of one that the router was trained on.
 fn known_queries(args: &Args, manifest: &Manifest) -> Option<String> {
     let trained_on = manifest.trained_on.as_array()?;
-    let known = |name: &str| trained_on.iter().any(|part| part.get("source").and_then(Value::as_str) == Some(name));
+    let keys = ["file", "source"];
+    let known = |name: &str| {
+        let is = |part: &Value| keys.iter().any(|key| part.get(key).and_then(Value::as_str) == Some(name));
+        trained_on.iter().any(is)
+    };
     let files = args.data.iter().chain(&args.queries);
     let names = files.filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
     let found = names.into_iter().find(|name| known(name))?;

@@ -156,6 +156,23 @@ fn write_labels(out: &Path, corpus: &Corpus, labelled: &Labelled) -> Result<(), 
     }
 }
 
+/// What to say, and to do, where nearly all labels are the same.
+fn little_to_learn(kind: Label, rows: &[PairRow], labels: &[f64], balance: &Balance) -> Option<String> {
+    let equal = labels.iter().filter(|gap| **gap == 0.0).count() as f64 / labels.len().max(1) as f64;
+    let (share, what, mend) = if kind == Label::Gap && label::is_most(equal) {
+        (equal, "0: the models are equally good", "collect queries on which they differ, or take another pair")
+    } else if kind == Label::Gap || !balance.one_sided() {
+        return None;
+    } else if balance.ones > balance.zeros {
+        (balance.ones, "1: the small model nearly always keeps up", "send everything to it, or take a smaller one")
+    } else if kind == Label::Trans || label::two_qualities(rows) {
+        (balance.zeros, "0: the small model hardly ever keeps up", "take another pair of models")
+    } else {
+        (balance.zeros, "0: the small model hardly ever keeps up", "--kind trans may spread the labels")
+    };
+    Some(format!("{:.0} % of the labels are {what}; there is little to learn from: {mend}", share * 100.0))
+}
+
 impl Report {
     fn new(kind: Label, rows: &[PairRow], labelled: &Labelled, before: Option<&[f64]>) -> Self {
         let balance = Balance::of(&label::in_unit(kind, &labelled.labels));
@@ -163,17 +180,7 @@ impl Report {
         let same = label::same(rows, kind, labelled);
         let mut notes = Vec::new();
         notes.extend(same.map(|same| same.explain().to_owned()));
-        if balance.one_sided() {
-            let share = 100.0 * balance.zeros.max(balance.ones);
-            let which = if balance.zeros > balance.ones {
-                "0: the small model hardly ever keeps up"
-            } else {
-                "1: the small model nearly always keeps up"
-            };
-            let mend =
-                if kind == Label::Trans { "try another pair of models" } else { "--kind trans may spread the labels" };
-            notes.push(format!("{share:.0} % of the labels are {which}; there is little to learn from: {mend}"));
-        }
+        notes.extend(little_to_learn(kind, rows, &labelled.labels, &balance));
         Self {
             kind,
             n: rows.len(),

@@ -229,7 +229,8 @@ pub fn point_rule(scores: &[f64], outcomes: &Outcomes, drop: f64) -> Choice {
                 threshold: Some(*threshold),
                 small_share: sums.count / n,
                 quality_drop: measured,
-                quality_drop_upper95: sorted.qualities.as_ref().and_then(|qualities| qualities.upper95(sums, n)),
+                // A bound at one threshold says nothing of a threshold that was picked for its luck.
+                quality_drop_upper95: None,
             };
         }
     }

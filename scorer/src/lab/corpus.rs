@@ -84,6 +84,12 @@ pub enum CorpusError {
         /// The file.
         file: PathBuf,
     },
+    /// One stands there twice with the same pair.
+    #[error("{file} is given twice: each of its rows would be taken for two")]
+    Twice {
+        /// The file.
+        file: PathBuf,
+    },
     /// One is not what it was when it was read first.
     #[error("{file} has changed while it was read: run again when nothing writes to it")]
     Changed {
@@ -107,6 +113,11 @@ impl Corpus {
 
     fn add(&mut self, source: &Source, incomplete: Incomplete) -> Result<(), CorpusError> {
         regular(&source.file)?;
+        let real = |file: &Path| file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let known = |part: &Part| part.source.pair == source.pair && real(&part.source.file) == real(&source.file);
+        if self.parts.iter().any(known) {
+            return Err(CorpusError::Twice { file: source.file.clone() });
+        }
         let (seed, from) = (self.seed, self.rows.len());
         let (hashes, characters) = (&mut self.hashes, &mut self.characters);
         let data = PairData::read(&source.file, &source.pair, incomplete, |row| {

@@ -183,7 +183,8 @@ pub fn same(rows: &[PairRow], kind: Label, labelled: &Labelled) -> Option<Same> 
     }
 }
 
-fn two_qualities(rows: &[PairRow]) -> bool {
+/// Whether there are no more than two qualities, such as right and wrong.
+pub fn two_qualities(rows: &[PairRow]) -> bool {
     let mut seen: Vec<f64> = Vec::new();
     for quality in rows.iter().flat_map(|row| row.small.iter().chain(&row.large)) {
         if !seen.contains(quality) {
@@ -221,6 +222,11 @@ pub fn in_unit(kind: Label, labels: &[f64]) -> Vec<f64> {
     }
 }
 
+/// Whether a share of the labels is so large that the others are too few to learn from.
+pub fn is_most(share: f64) -> bool {
+    share >= ONE_SIDED
+}
+
 impl Balance {
     /// Of labels in `[0, 1]`; see [`in_unit`].
     pub fn of(labels: &[f64]) -> Self {
@@ -235,9 +241,9 @@ impl Balance {
         }
     }
 
-    /// Whether nearly all labels are the same, so that there is little to learn from.
+    /// Whether nearly all labels are 0, or nearly all are 1, so that there is little to learn from.
     pub fn one_sided(&self) -> bool {
-        self.zeros >= ONE_SIDED || self.ones >= ONE_SIDED
+        is_most(self.zeros) || is_most(self.ones)
     }
 }
 

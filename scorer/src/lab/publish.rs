@@ -236,7 +236,7 @@ fn trained_on(corpus: &Corpus, train: &[usize]) -> serde_json::Value {
         let rows = train.iter().filter(|row| part.range.contains(row)).count();
         let source = part.source.file.file_name().unwrap_or_default().to_string_lossy();
         let Pair { small, large } = &part.source.pair;
-        (rows > 0).then(|| json!({"source": source, "rows": rows, "small": small, "large": large}))
+        (rows > 0).then(|| json!({"source": source, "file": source, "rows": rows, "small": small, "large": large}))
     };
     corpus.parts.iter().filter_map(entry).collect()
 }

@@ -37,7 +37,7 @@ pub struct QueryRow {
     pub source: String,
     /// The text that is scored; never blank.
     pub query: String,
-    /// The qualities of each model's sampled responses; finite, and at least one a model.
+    /// The qualities of each model's sampled responses; within ±1e100, and at least one a model.
     pub quality: BTreeMap<String, Vec<f64>>,
 }
 
@@ -132,6 +132,9 @@ pub enum DataError {
     },
 }
 
+/// A quality is no further from zero than this: squares of what is larger, and their sums, would be no numbers.
+const MAX_QUALITY: f64 = 1e100;
+
 /// What a line must be, for messages.
 const SHAPE: &str = r#"{"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#;
 
@@ -195,6 +198,10 @@ impl Rows {
             if samples.is_empty() {
                 let problem = "must have at least one number; leave the model out if it has none";
                 return Err(self.lines.fault(format!("quality.{model}: {problem}")));
+            }
+            if let Some(odd) = samples.iter().find(|quality| quality.abs() > MAX_QUALITY) {
+                let problem = format!("quality.{model}: {odd:e} is no quality: it must be within ±{MAX_QUALITY:e}");
+                return Err(self.lines.fault(problem));
             }
             quality.insert(model, samples);
         }
@@ -355,6 +362,7 @@ mod tests {
         insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [NaN], \"l\": [1]}")), @r#"FILE, line 2: is not JSON (column 34; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
         insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [null], \"l\": [1]}")), @r#"FILE, line 2: quality.s: is of a wrong type; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
         insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1e999], \"l\": [1]}")), @r#"FILE, line 2: is not JSON (column 38; NaN and Infinity are no JSON numbers); a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);
+        insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [1, -1e101], \"l\": [1]}")), @"FILE, line 2: quality.s: -1e101 is no quality: it must be within ±1e100");
         insta::assert_snapshot!(fault(&line("\"r\"", "{\"s\": [], \"l\": [1]}")), @"FILE, line 2: quality.s: must have at least one number; leave the model out if it has none");
         insta::assert_snapshot!(fault(&line("\" \"", "{\"s\": [1], \"l\": [1]}")), @"FILE, line 2: query: must not be empty");
         insta::assert_snapshot!(fault(&line("[\"secret\"]", "{\"s\": [1], \"l\": [1]}")), @r#"FILE, line 2: query: is of a wrong type; a line must be {"id", "source", "query", "quality": {"MODEL": [q, ...]}}, each q a number"#);

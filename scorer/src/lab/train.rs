@@ -61,7 +61,7 @@ pub enum TaskError {
     NoValidation,
     /// All labels are the same.
     #[error(
-        "every label is {label}: there is nothing to learn. Another --label may differ (trans relaxes the comparison, gap grades it); else collect data on which the models differ"
+        "every label is {label}: there is nothing to learn. With graded quality another --label may differ (gap grades the comparison, and trans relaxes it where labels are 0); else collect data on which the models differ"
     )]
     Alike {
         /// The label.

@@ -108,6 +108,13 @@ impl Report {
 
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "calibrated on {} of {} queries", self.queries, self.of)?;
+        if let Some(least) = self.least_drop {
+            let least = least * 100.0;
+            writeln!(
+                out,
+                "least quality drop that they can promise: {least:.2} %; a lower dial sends everything to large"
+            )?;
+        }
         for ShareJson { asked, choice } in &self.small_shares {
             writeln!(out, "small share {asked}: {}", choice.line())?;
         }
@@ -134,8 +141,11 @@ impl ChoiceJson {
             per_cent(self.small_share_low),
             per_cent(self.small_share_high)
         );
-        if let (Some(drop), Some(upper)) = (self.quality_drop, self.quality_drop_upper95) {
-            line.push_str(&format!(", drop {:.2} %, at most {:.2} %", drop * 100.0, upper * 100.0));
+        if let Some(drop) = self.quality_drop {
+            line.push_str(&format!(", drop {:.2} %", drop * 100.0));
+        }
+        if let Some(upper) = self.quality_drop_upper95 {
+            line.push_str(&format!(", at most {:.2} %", upper * 100.0));
         }
         line
     }

@@ -45,7 +45,7 @@ impl LabelReport {
             text.push_str(" All queries have the same label at every t, so there is nothing to learn from them.");
         } else if self.binary {
             text.push_str(
-                " Every quality is 0 or 1, so a label is the same for all t below 1 and relaxing changes nothing: r_trans equals r_prob.",
+                " There are only two qualities, so a label is the same for every t that does not make all of them 1, and relaxing changes nothing: r_trans equals r_prob.",
             );
         } else if self.chosen == 0.0 {
             text.push_str(

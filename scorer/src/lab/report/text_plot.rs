@@ -135,7 +135,7 @@ mod tests {
     fn readings_explain_what_relaxing_does_not_change() {
         let mut flat = report(&[(0.0, 0.3), (0.5, 0.3)], 0.0);
         flat.binary = true;
-        insta::assert_snapshot!(flat.reading(), @"1000 queries. Every quality is 0 or 1, so a label is the same for all t below 1 and relaxing changes nothing: r_trans equals r_prob.");
+        insta::assert_snapshot!(flat.reading(), @"1000 queries. There are only two qualities, so a label is the same for every t that does not make all of them 1, and relaxing changes nothing: r_trans equals r_prob.");
         insta::assert_snapshot!(report(&[(0.0, 0.3), (0.5, 0.2)], 0.0).reading(), @"1000 queries. No relaxation spreads the labels further than none does: t* = 0, and r_trans equals r_prob.");
         insta::assert_snapshot!(report(&[(0.0, 0.0), (0.5, 0.0)], 0.0).reading(), @"1000 queries. All queries have the same label at every t, so there is nothing to learn from them.");
         insta::assert_snapshot!(report(&[], 0.0).reading(), @"1000 queries. No t was tried, so there is no curve.");
