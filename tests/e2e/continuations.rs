@@ -166,6 +166,33 @@ async fn a_stored_response_is_found_where_the_upstream_would_compress() {
     assert_eq!(send(unstored).await, ("small score".to_owned(), "gzip".to_owned()));
 }
 
+/// Anthropic's threads: the API keeps the conversation under the id of its last answer.
+#[tokio::test]
+async fn a_thread_goes_on_where_it_is() {
+    let message = json!({"type": "message", "role": "assistant", "content": [], "id": "msg_1"});
+    let model = StandIn::start(move |request, _| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap();
+        let event = json!({"type": "message_start", "message": message});
+        let streamed = format!("event: message_start\ndata: {event}\n\n").replace("msg_1", "msg_2");
+        let answer = if asked["stream"] == true { streamed } else { message.to_string() };
+        async { reply(200, answer) }
+    })
+    .await;
+    let stack = Stack::start(|setup| setup.cluster("llama-8b", &model.endpoint())).await;
+    let send = async |thread: Value, stream: bool, text: &str| {
+        let messages = json!([{"role": "user", "content": text}]);
+        let body = json!({"model": "auto", "max_tokens": 9, "stream": stream, "thread": thread, "messages": messages});
+        let reply = stack.envoy.send(post("/v1/messages", body.to_string(), &[])).await.unwrap();
+        ["tier", "reason"].map(|name| reply.header(&format!("x-hybrid-llm-{name}")).to_owned()).join(" ")
+    };
+    let after = |id: &str| json!({"type": "continue", "previous_message_id": id});
+    let hard = "score 0.1 and in Bergen, what then?";
+    assert_eq!(send(json!({"type": "create"}), false, "score 0.9 what is it like in Oslo?").await, "small score");
+    assert_eq!(send(after("msg_1"), true, hard).await, "small affinity");
+    assert_eq!(send(after("msg_2"), false, hard).await, "small affinity");
+    assert_eq!(send(after("msg_unknown"), false, "score 0.9 and then?").await, "large tool_loop");
+}
+
 /// A conversation with tools, and one with an API whose answers may be signed unasked: path, and body.
 fn agents() -> [(&'static str, Conversation); 2] {
     let with_tools: Conversation = |texts| {

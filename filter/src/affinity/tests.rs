@@ -86,6 +86,9 @@ fn ids_go_before_contents() {
     assert_eq!(key(Some("h"), &with("", "a")), key(Some("h"), &with(r#","prompt_cache_key":"k""#, "b")));
     assert_eq!(key(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), None);
     assert_eq!(key(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
+    let thread = r#"{"messages":[],"thread":{"type":"continue","previous_message_id":"msg_1"}}"#;
+    let request = Api::AnthropicMessages.read("/v1/messages", thread.as_bytes()).unwrap();
+    assert_eq!(Key::of("chat", &QueryPolicy::default(), None, &request), Some(Key::of_stored("chat", "msg_1")));
 }
 
 #[test]

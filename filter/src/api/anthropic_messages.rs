@@ -15,9 +15,19 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             once(&mut messages)?;
             read_messages(json, request, block)
         }
+        "thread" => read_thread(json, request),
         _ => read_setting(name, json, request),
     })?;
     if messages { Ok(()) } else { Err(Unparsable) }
+}
+
+/// A conversation that the API keeps under the id of each of its answers: one that begins, or the answer to go on from.
+fn read_thread<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    request.is_stored = json.peek() == Some(b'{');
+    json.if_members(|name, json| match name {
+        "previous_message_id" => json.id().map(|id| request.ids.stored = id),
+        _ => Ok(()),
+    })
 }
 
 /// Reads the list of messages, in whose content `block` reads each block. By Bedrock's `invoke` the models of others get
@@ -85,6 +95,7 @@ fn inner_block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     let mut block = Block::default();
     json.members(|name, json| match name {
         "content" => turn.read_other(json),
+        "source" => source(turn, json, Turn::read_other).map(drop),
         "input" | "thinking" => Ok(()),
         _ => block.read(turn, name, json),
     })?;
@@ -102,20 +113,36 @@ fn found<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
 
 /// A fetched document: text, or the bytes of a file.
 fn fetched<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    let (mut is_text, mut data) = (false, None);
-    json.members(|name, json| match name {
-        "source" => json.if_members(|name, json| match name {
-            "type" => json.string().map(|kind| is_text = kind.is_some_and(|kind| kind.is("text"))),
-            "data" => json.string().map(|string| data = string),
-            _ => Ok(()),
-        }),
-        _ => Ok(()),
+    let mut is_text = false;
+    json.members(|name, json| {
+        if name == "source" {
+            is_text = source(turn, json, Turn::read_other)?;
+        }
+        Ok(())
     })?;
-    match data.filter(|_| is_text) {
-        Some(text) => turn.other_texts.push(text.contents()),
-        None => turn.medium(Medium::File),
+    if !is_text {
+        turn.medium(Medium::File);
     }
     Ok(())
+}
+
+/// Where an image or a document comes from. A document may be text, all of it or in blocks that `content` reads: such text
+/// counts, and is not the speaker's. Tells whether it is plain text.
+fn source<'a>(
+    turn: &mut Turn<'a>,
+    json: &mut Cursor<'a>,
+    content: impl Fn(&mut Turn<'a>, &mut Cursor<'a>) -> Walk,
+) -> Result<bool, Unparsable> {
+    let (mut is_text, mut data) = (false, None);
+    json.if_members(|name, json| match name {
+        "type" => json.string().map(|kind| is_text = kind.is_some_and(|kind| kind.is("text"))),
+        "data" => json.string().map(|string| data = string),
+        "content" => content(turn, json),
+        _ => Ok(()),
+    })?;
+    let text = data.filter(|_| is_text);
+    turn.other_texts.extend(text.map(JsonString::contents));
+    Ok(text.is_some())
 }
 
 /// What a block says of itself; its members stand in any order.
@@ -135,6 +162,7 @@ impl<'a> Block<'a> {
             "content" if json.peek() == Some(b'{') => found(turn, json),
             // What a tool gave back, a search result's text, and their like.
             "content" => turn.read_result(json, inner_block),
+            "source" => source(turn, json, |turn, json| turn.read_result(json, inner_block)).map(drop),
             "input" | "thinking" | "tabs" => turn.read_other(json),
             "tools" => turn.read_tools(json),
             "tool" => {

@@ -149,11 +149,25 @@ fn read_leaf<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk
         "json" | "searchResult" | "citationsContent" => return turn.read_other(json),
         "image" | "video" => turn.medium(Medium::Image),
         "audio" => turn.medium(Medium::Audio),
-        "document" => turn.medium(Medium::File),
+        "document" => {
+            turn.medium(Medium::File);
+            return document(turn, json);
+        }
         "cachePoint" => {}
         _ => turn.medium(Medium::Unknown),
     }
     Ok(())
+}
+
+/// A document may be text, all of it or in pieces, and not bytes: such text counts, and is not the speaker's.
+fn document<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "source" => json.if_members(|name, json| match name {
+            "text" | "content" => turn.read_other(json),
+            _ => Ok(()),
+        }),
+        _ => Ok(()),
+    })
 }
 
 /// Text that a guardrail is to look at: `{"text": {"text", "qualifiers"}}`, or an image.

@@ -207,6 +207,12 @@ fn answers_that_are_stored() {
         read(r#"{"input":"hi"}"#) && read(r#"{"input":"hi","store":null}"#) && read(r#"{"store":true,"input":""}"#)
     );
     assert!(!read(r#"{"input":"hi","store":false}"#));
+    let thread = |thread: &str| {
+        let body = format!(r#"{{"messages":[],"thread":{thread}}}"#);
+        Api::AnthropicMessages.read("", body.as_bytes()).unwrap().is_stored
+    };
+    assert!(thread(r#"{"type":"create"}"#) && thread(r#"{"type":"continue","previous_message_id":"msg_1"}"#));
+    assert!(!thread("null") && !Api::AnthropicMessages.read("", br#"{"messages":[]}"#).unwrap().is_stored);
     assert!(!Api::OpenAiChat.read("", br#"{"messages":[],"store":true}"#).unwrap().is_stored);
 }
 
