@@ -44,6 +44,11 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         }),
         // Made with one model, and of no use to another.
         "cachedContent" | "cached_content" => json.id().map(|name| request.ids.stored = name),
+        // An answer that was cut short is to be finished: only the model that began it can.
+        "continuationToken" | "continuation_token" => {
+            request.carries_reasoning |= json.id()?.is_some();
+            Ok(())
+        }
         _ => Ok(()),
     })?;
     if contents { Ok(()) } else { Err(Unparsable) }
