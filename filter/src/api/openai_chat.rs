@@ -48,7 +48,9 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
             Ok(())
         }
         "content" => turn.read_content(json, part),
+        "tool_calls" if json.peek() == Some(b'[') => tool_calls(&mut turn, json),
         "tool_calls" | "function_call" => turn.read_other(json),
+        "extra_content" => extra_content(&mut turn, json),
         // An answer that was spoken, by the name that its own upstream knows it by.
         "audio" => json.if_members(|name, json| {
             if name == "id" {
@@ -75,18 +77,46 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
     Ok(turn)
 }
 
+/// Tool calls, which the model reads as they stand.
+fn tool_calls<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    let start = json.at();
+    json.elements(|json| {
+        json.if_members(|name, json| if name == "extra_content" { extra_content(turn, json) } else { Ok(()) })
+    })?;
+    turn.other_texts.extend(json.since(start));
+    Ok(())
+}
+
+/// What Gemini says beside OpenAI's own members: `{"google": {"thought_signature"}}`.
+fn extra_content<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "google" => json.if_members(|name, json| {
+            turn.reasoning |= name == "thought_signature" && json.id()?.is_some();
+            Ok(())
+        }),
+        _ => Ok(()),
+    })
+}
+
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     let (mut kind, mut text) = (None, None);
     json.members(|name, json| match name {
         "type" => json.string().map(|string| kind = string),
         "text" | "refusal" => json.string().map(|string| text = string),
+        // Mistral's: what the model thought, in text, and which sources it leans on.
+        "thinking" | "reference_ids" => turn.read_other(json),
+        "signature" => {
+            turn.reasoning |= json.id()?.is_some();
+            Ok(())
+        }
         _ => Ok(()),
     })?;
     match kind.and_then(JsonString::decode).as_deref() {
         Some("text" | "refusal") => turn.texts.extend(text),
         Some("image_url" | "video_url") => turn.medium(Medium::Image),
         Some("input_audio" | "audio_url") => turn.medium(Medium::Audio),
-        Some("file") => turn.medium(Medium::File),
+        Some("file" | "document_url") => turn.medium(Medium::File),
+        Some("thinking" | "reference") => {}
         _ => turn.medium(Medium::Unknown),
     }
     Ok(())
