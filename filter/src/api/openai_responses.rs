@@ -78,6 +78,8 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         }
         "result" => json.string().map(|string| result = string),
         "tools" => turn.read_tools(json),
+        // The settings of all answers from here on.
+        "text" => json.if_members(|name, json| if name == "format" { turn.read_format(json) } else { Ok(()) }),
         _ => Ok(()),
     })?;
     let kind = kind.and_then(JsonString::decode);
@@ -122,6 +124,8 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         Some("input_image" | "computer_screenshot" | "image") => turn.medium(Medium::Image),
         Some("input_audio") => turn.medium(Medium::Audio),
         Some("input_file") => turn.medium(Medium::File),
+        // What one agent told another.
+        Some("encrypted_content") => turn.reasoning = true,
         _ if printed => {}
         _ => turn.medium(Medium::Unknown),
     }

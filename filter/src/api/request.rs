@@ -91,16 +91,9 @@ impl<'a> Request<'a> {
 
     /// Reads a format of the answer: `{"type": "json_schema", …}`, or another type.
     pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
-        let (mut is_schema, start) = (false, json.at());
-        json.if_members(|name, json| {
-            if name == "type" {
-                is_schema = json.string()?.is_some_and(|kind| kind.is("json_schema"));
-            }
-            Ok(())
-        })?;
-        if is_schema {
+        if let Some(format) = schema_format(json)? {
             self.needs.json_schema = true;
-            self.texts.extend(json.since(start));
+            self.texts.push(format);
         }
         Ok(())
     }
@@ -217,6 +210,15 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// Reads a format of the answer that is set within the conversation.
+    pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(format) = schema_format(json)? {
+            self.needs.json_schema = true;
+            self.other_texts.push(format);
+        }
+        Ok(())
+    }
+
     /// Notes a part that is not text.
     pub(super) fn medium(&mut self, medium: Medium) {
         self.media += 1;
@@ -234,6 +236,18 @@ fn listed<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsab
     let list = json.value()?;
     let any = list.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
     Ok(any.then_some(list))
+}
+
+/// Reads a format of the answer; `None` where it is none with a schema.
+fn schema_format<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
+    let (mut is_schema, start) = (false, json.at());
+    json.if_members(|name, json| {
+        if name == "type" {
+            is_schema = json.string()?.is_some_and(|kind| kind.is("json_schema"));
+        }
+        Ok(())
+    })?;
+    Ok(json.since(start).filter(|_| is_schema))
 }
 
 /// A kind of part that is not text.
