@@ -120,29 +120,39 @@ fn fill(template: &str, values: [&str; 3]) -> String {
 /// A number in a text.
 #[derive(Debug, Clone, Copy)]
 struct Number<'t> {
+    /// Not a number where its commas leave open which, as in 1,2,3 and 1,000.
     value: f64,
     before: &'t str,
     after: &'t str,
 }
 
 /// Reads a rating from 1 to 10. In this order: the last number in double brackets (`[[7]]`), the last one out of ten (`7/10`),
-/// the last one right behind the word rating, score or grade, and the only number there is.
+/// the last one right behind the word rating, score or grade, and the only number there is. Scales and counts are none of these
+/// (`1-10`, `3 of 4`, `70/100`), and a decimal comma is a point.
+///
+/// Where it is not clear which number is the rating there is none: asking again is better than taking a wrong one.
 pub fn read_rating(answer: &str) -> Option<f64> {
-    let all = numbers(answer);
+    let answer = without_scales(&answer.to_lowercase());
+    let all = numbers(&answer);
     let denominator = |number: &Number<'_>| {
         let before = number.before.trim_end();
-        number.value == 10.0 && (before.ends_with('/') || before.ends_with(" out of"))
+        number.value == 10.0 && (before.ends_with('/') || before.ends_with("out of"))
     };
     let last = |is: &dyn Fn(&Number<'_>) -> bool| all.iter().rev().find(|number| is(number)).copied();
     let bracketed = |number: &Number<'_>| number.before.ends_with("[[") && number.after.starts_with("]]");
     let of_ten = |number: &Number<'_>| {
         let after = number.after.trim_start();
+        // What is out of another number, such as 100, has been taken out.
         ["/10", "/ 10", "out of 10"].iter().any(|of_ten| after.starts_with(of_ten))
     };
     let named = |number: &Number<'_>| {
         let word = number.before.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let word = word.strip_suffix(" is").unwrap_or(word).to_lowercase();
-        !denominator(number) && ["rating", "score", "grade"].iter().any(|name| word.ends_with(name))
+        let word = word.strip_suffix(" is").unwrap_or(word);
+        let name = ["rating", "score", "grade"].iter().any(|name| word.ends_with(name));
+        // The 1 of "rating 1: 5" and of "rating (1 is worst): 5" says what the rating is of, or means.
+        let opened = number.before.trim_end().ends_with(['(', '[']);
+        let aside = opened && !number.after.trim_start().starts_with([')', ']']);
+        name && !aside && !names_more(number.after) && !denominator(number)
     };
     let only = || match all.iter().filter(|number| !denominator(number)).collect::<Vec<_>>().as_slice() {
         [number] => Some(**number),
@@ -152,30 +162,91 @@ pub fn read_rating(answer: &str) -> Option<f64> {
     RATINGS.contains(&rating).then_some(rating)
 }
 
+/// Blanks and the marks that stand around a number without being a part of what is said of it.
+fn dress(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '*' | '_' | '(' | ')' | '[' | ']')
+}
+
+/// Whether what stands before this text is a name for what follows.
+fn names_more(after: &str) -> bool {
+    after.trim_start_matches(dress).starts_with([':', '='])
+}
+
+/// Takes out the numbers that make up a scale or a count, as in "Rating (1-10): 6", "rating 1 of 2: 6" and "6/100". What is out
+/// of ten stays.
+fn without_scales(text: &str) -> String {
+    let (all, mut kept, mut from) = (numbers(text), String::new(), 0);
+    for joined in all.chunk_by(|left, right| joint(text, left, right).is_some()) {
+        let [first, .., last] = joined else { continue };
+        // Where there are more than two, digits stand between these.
+        let of_ten = match joint(text, first, last) {
+            Some("/" | "out of") => last.value == 10.0,
+            Some("of") => last.value == 10.0 && !names_more(last.after),
+            _ => false,
+        };
+        if of_ten {
+            continue;
+        }
+        kept.push_str(text.get(from..first.before.len()).unwrap_or_default());
+        // So that what was apart stays apart.
+        kept.push(' ');
+        from = text.len() - last.after.len();
+    }
+    kept.push_str(text.get(from..).unwrap_or_default());
+    kept
+}
+
+/// What joins two neighbouring numbers to a scale or a count, if they are one.
+fn joint<'t>(text: &'t str, left: &Number<'_>, right: &Number<'_>) -> Option<&'t str> {
+    let between = text.get(text.len() - left.after.len()..right.before.len())?;
+    let joint = between.trim_matches(dress);
+    let joined = match joint {
+        "/" | "of" | "out of" | "to" | "through" => true,
+        "and" => left.before.trim_end().ends_with("between"),
+        // In "8 - 2 facts are wrong", and before what is listed, it is a dash.
+        "-" | "–" | "—" | "−" | ".." | "..." | "…" => {
+            let apart = between.contains(char::is_whitespace);
+            !apart || left.value < right.value && !between.contains('\n')
+        }
+        _ => false,
+    };
+    joined.then_some(joint)
+}
+
 /// The numbers in a text. Digits that belong to a word are none; a minus makes one negative.
 fn numbers(text: &str) -> Vec<Number<'_>> {
     let mut numbers = Vec::new();
     let mut from = 0;
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     while let Some(start) =
         text.get(from..).and_then(|rest| rest.find(|c: char| c.is_ascii_digit())).map(|at| from + at)
     {
         let (before, rest) = text.split_at(start);
-        let mut length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (_, behind) = rest.split_at(length);
-        if let Some(fraction) = behind.strip_prefix('.') {
-            let digits = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
-            length += if digits > 0 { digits + 1 } else { 0 };
+        let mut length = digits(rest);
+        while let Some(more) = rest.get(length..).and_then(|behind| behind.strip_prefix(['.', ','])) {
+            match digits(more) {
+                0 => break,
+                more => length += 1 + more,
+            }
         }
-        let (digits, after) = rest.split_at(length);
+        let (number, after) = rest.split_at(length);
         from = start + length;
-        let in_word = before.ends_with(char::is_alphabetic) || after.starts_with(char::is_alphabetic);
-        if let (false, Ok(value)) = (in_word, digits.parse::<f64>()) {
-            let negative =
-                before.ends_with(['-', '−']) && !before.trim_end_matches(['-', '−']).ends_with(char::is_alphanumeric);
-            numbers.push(Number { value: if negative { -value } else { value }, before, after });
+        if before.ends_with(char::is_alphabetic) || after.starts_with(char::is_alphabetic) {
+            continue;
         }
+        let value = value(number);
+        let negative =
+            before.ends_with(['-', '−']) && !before.trim_end_matches(['-', '−']).ends_with(char::is_alphanumeric);
+        numbers.push(Number { value: if negative { -value } else { value }, before, after });
     }
     numbers
+}
+
+/// The value of digits with points and commas. A comma is a point, unless three digits follow: those may be thousands.
+fn value(digits: &str) -> f64 {
+    let thousands = digits.split_once(',').is_some_and(|(_, behind)| behind.len() == 3);
+    let number = digits.replace(',', ".").parse().ok().filter(|_| !thousands);
+    number.unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -227,6 +298,53 @@ mod tests {
             ("7 or 8", None),
             ("GPT4 is an H100", None),
             ("99999999999999999999999999", None),
+            // Scales.
+            ("Rating (1-10): 6", Some(6.0)),
+            ("Rating (1–10): 6. It misses 3 facts.", Some(6.0)),
+            ("**Rating (1 - 10):** 6", Some(6.0)),
+            ("Rating (1 to 10): 6", Some(6.0)),
+            ("Rating (out of 10): 6", Some(6.0)),
+            ("Rating (on a scale from 1 to 10): 6", Some(6.0)),
+            ("Between 1 and 10, I say 6", Some(6.0)),
+            ("Rating: 6 (1-10)", Some(6.0)),
+            ("Rating: 6 on a scale of 1 to 10", Some(6.0)),
+            ("On a scale of 1 to 10 I would say 6", Some(6.0)),
+            ("Rating: 1-10", None),
+            ("Rating: 7-8", None),
+            ("Rating: between 7 and 8", None),
+            ("Rating (1 is worst, 10 is best): 6", None),
+            ("Rating (1 = worst, 10 = best): 6", None),
+            ("Rating (6)", Some(6.0)),
+            ("Rating: 8 - 2 facts are wrong", Some(8.0)),
+            ("Score: 2\n\n- 3 facts are wrong", Some(2.0)),
+            // Counts.
+            ("rating 1 of 2: 5", Some(5.0)),
+            ("Rating 1 of 10: 5", Some(5.0)),
+            ("Rating: 8 of 10", Some(8.0)),
+            ("Rating 1: 5, rating 2: 7", None),
+            ("Score: 8: 3 of 4 facts are right", Some(8.0)),
+            ("6, since 3 out of 4 facts are right", Some(6.0)),
+            // Out of something else.
+            ("7/100", None),
+            ("70/100", None),
+            ("8 out of 100", None),
+            ("Rating: 8 out of 100", None),
+            ("Rating: **4** / 5", None),
+            ("Rating: 4 (out of 5)", None),
+            ("7/10.5", None),
+            ("Rating: 8/10-9/10", None),
+            ("7/10: right", Some(7.0)),
+            ("7/10.", Some(7.0)),
+            ("**7**/10", Some(7.0)),
+            ("7 (out of 10)", Some(7.0)),
+            ("7 OUT OF 10", Some(7.0)),
+            // Commas.
+            ("Rating: 8,5", Some(8.5)),
+            ("8,5/10", Some(8.5)),
+            ("Rating: 8, since 3 facts are wrong", Some(8.0)),
+            ("Rating: 1,000", None),
+            ("1,2,3", None),
+            ("1.2.3", None),
         ] {
             assert_eq!(read_rating(answer), rating, "{answer:?}");
         }
