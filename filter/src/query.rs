@@ -34,9 +34,9 @@ impl Default for QueryPolicy {
 pub enum Context {
     /// The last user turn, as the paper scores the query.
     LastUser,
-    /// The last so many user turns.
+    /// The last so many user turns, newest first.
     Turns(NonZeroUsize),
-    /// The system prompt and the last user turn.
+    /// The last user turn, and then the system prompt.
     System,
 }
 
@@ -59,7 +59,8 @@ pub struct Query {
 }
 
 impl QueryPolicy {
-    /// Takes the query from a request. Turns stand in their own order, and pieces are joined by line feeds.
+    /// Takes the query from a request: the last turn stands first, what came before it follows, and the system prompt is
+    /// last, since a router reads only so much of a text and cuts off the rest. Pieces are joined by line feeds.
     ///
     /// # Errors
     /// The text is not UTF-8.
@@ -81,7 +82,6 @@ impl QueryPolicy {
             taken.push(self.text(&request.system)?);
         }
         taken.retain(|text| !text.is_empty());
-        taken.reverse();
         Ok(Query { text: taken.join("\n"), has_media })
     }
 
@@ -182,17 +182,31 @@ mod tests {
         let errors = "1.0, with good error messages please";
         let table = [
             (with(Context::LastUser, 0), "go on".to_owned()),
-            (with(Context::LastUser, 3), format!("{errors}\ngo on")),
-            (with(Context::LastUser, 100), format!("{parser}\n{errors}\ngo on")),
+            (with(Context::LastUser, 3), format!("go on\n{errors}")),
+            (with(Context::LastUser, 100), format!("go on\n{errors}\n{parser}")),
             (with(turns(1), 0), "go on".to_owned()),
-            (with(turns(2), 0), format!("{errors}\ngo on")),
-            (with(turns(3), 0), format!("{parser}\n{errors}\ngo on")),
-            (with(turns(9), 0), format!("{parser}\n{errors}\ngo on")),
-            (with(Context::System, 0), "You write code.\ngo on".to_owned()),
-            (with(Context::System, 3), format!("You write code.\n{errors}\ngo on")),
+            (with(turns(2), 0), format!("go on\n{errors}")),
+            (with(turns(3), 0), format!("go on\n{errors}\n{parser}")),
+            (with(turns(9), 0), format!("go on\n{errors}\n{parser}")),
+            (with(Context::System, 0), "go on\nYou write code.".to_owned()),
+            (with(Context::System, 3), format!("go on\n{errors}\nYou write code.")),
         ];
         for (policy, want) in table {
             assert_eq!(text(&policy, FOLLOW_UP), want, "{policy:?}");
+        }
+    }
+
+    /// A router reads the first so many tokens: what it does not reach must be the oldest.
+    #[test]
+    fn the_question_stands_first_however_long_the_rest_is() {
+        let long = "Never promise a refund. ".repeat(100);
+        let body = format!(
+            r#"{{"messages":[{{"role":"system","content":"{long}"}},{{"role":"user","content":"{long}"}},
+                {{"role":"user","content":[{{"type":"text","text":"Prove it:"}},{{"type":"text","text":"now!"}}]}}]}}"#
+        );
+        for context in [Context::LastUser, Context::Turns(NonZeroUsize::MAX), Context::System] {
+            let scored = text(&with(context, 3), &body);
+            assert!(scored.starts_with("Prove it:\nnow!\nNever promise"), "{context:?}: {scored:.60}");
         }
     }
 
@@ -261,6 +275,6 @@ mod tests {
         assert!(query(&QueryPolicy::default(), &body(long, &format!("{image},{long}"))).has_media);
         assert!(!query(&QueryPolicy::default(), &body(&format!("{image},{long}"), long)).has_media);
         let follow_up = query(&QueryPolicy::default(), &body(&format!("{image},{long}"), short));
-        assert!(follow_up.has_media && follow_up.text.ends_with("\nand now?"));
+        assert!(follow_up.has_media && follow_up.text.starts_with("and now?\n"));
     }
 }

@@ -75,12 +75,9 @@ async fn workers_share_what_they_remember() {
 #[tokio::test]
 async fn short_follow_ups_and_harness_text() {
     let stack = Stack::start(|setup| setup).await;
-    stack
-        .send(CHAT, turns(&["score 0.9 write a limerick", "There once was", "go on"]), &[])
-        .await
-        .expect("small", "score");
+    stack.send(CHAT, turns(&["write a limerick", "There once was", "score 0.9"]), &[]).await.expect("small", "score");
     let asked: Value = serde_json::from_slice(&stack.scorer.take()[0].body).unwrap();
-    assert_eq!(asked["query"], "score 0.9 write a limerick\ngo on");
+    assert_eq!(asked["query"], "score 0.9\nwrite a limerick");
     stack.ask("<system-reminder>score 0.1</system-reminder>score 0.9 why?").await.expect("small", "score");
 }
 
