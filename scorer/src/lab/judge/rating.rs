@@ -120,29 +120,26 @@ fn fill(template: &str, values: [&str; 3]) -> String {
 /// A number in a text.
 #[derive(Debug, Clone, Copy)]
 struct Number<'t> {
-    /// Not a number where its commas leave open which, as in 1,2,3 and 1,000.
+    /// Not a number where it is not clear which, as in 1,2,3 and 7-8.
     value: f64,
     before: &'t str,
     after: &'t str,
 }
 
 /// Reads a rating from 1 to 10. In this order: the last number in double brackets (`[[7]]`), the last one out of ten (`7/10`),
-/// the last one right behind the word rating, score or grade, and the only number there is. Scales and counts are none of these
-/// (`1-10`, `3 of 4`, `70/100`), and a decimal comma is a point.
+/// the last one right behind the word rating, score or grade, and the only number there is. The scale may stand between the word
+/// and its rating, as in `Rating (1-10): 7`, and a decimal comma is a point.
 ///
-/// Where it is not clear which number is the rating there is none: asking again is better than taking a wrong one.
+/// Where it is not clear which number is the rating, or what it is out of, there is none: asking again is better than a wrong one.
 pub fn read_rating(answer: &str) -> Option<f64> {
-    let answer = without_scales(&answer.to_lowercase());
-    let all = numbers(&answer);
-    let denominator = |number: &Number<'_>| {
-        let before = number.before.trim_end();
-        number.value == 10.0 && (before.ends_with('/') || before.ends_with("out of"))
-    };
+    let answer = answer.to_lowercase();
+    let unscaled = without_scale(&answer);
+    let all = joined(&unscaled);
     let last = |is: &dyn Fn(&Number<'_>) -> bool| all.iter().rev().find(|number| is(number)).copied();
     let bracketed = |number: &Number<'_>| number.before.ends_with("[[") && number.after.starts_with("]]");
     let of_ten = |number: &Number<'_>| {
         let after = number.after.trim_start();
-        // What is out of another number, such as 100, has been taken out.
+        // What is out of another number, such as 100, is one with it.
         ["/10", "/ 10", "out of 10"].iter().any(|of_ten| after.starts_with(of_ten))
     };
     let named = |number: &Number<'_>| {
@@ -154,12 +151,19 @@ pub fn read_rating(answer: &str) -> Option<f64> {
         let aside = opened && !number.after.trim_start().starts_with([')', ']']);
         name && !aside && !names_more(number.after) && !denominator(number)
     };
-    let only = || match all.iter().filter(|number| !denominator(number)).collect::<Vec<_>>().as_slice() {
-        [number] => Some(**number),
-        _ => None,
+    let only = || {
+        // Those of the scale count, too: beside them another number can be anything.
+        let mut all = numbers(&answer).into_iter().filter(|number| !denominator(number));
+        all.next().filter(|_| all.next().is_none())
     };
     let rating = last(&bracketed).or_else(|| last(&of_ten)).or_else(|| last(&named)).or_else(only)?.value;
     RATINGS.contains(&rating).then_some(rating)
+}
+
+/// Whether it is the ten that a rating is out of.
+fn denominator(number: &Number<'_>) -> bool {
+    let before = number.before.trim_end();
+    number.value == 10.0 && (before.ends_with('/') || before.ends_with("out of"))
 }
 
 /// Blanks and the marks that stand around a number without being a part of what is said of it.
@@ -172,31 +176,46 @@ fn names_more(after: &str) -> bool {
     after.trim_start_matches(dress).starts_with([':', '='])
 }
 
-/// Takes out the numbers that make up a scale or a count, as in "Rating (1-10): 6", "rating 1 of 2: 6" and "6/100". What is out
-/// of ten stays.
-fn without_scales(text: &str) -> String {
+/// Takes out the numbers that stand between a word and its rating: the scale from 1 to 10, with the words before it, and which of
+/// several ratings it is, as in "rating 1 of 2: 6".
+fn without_scale(text: &str) -> String {
     let (all, mut kept, mut from) = (numbers(text), String::new(), 0);
     for joined in all.chunk_by(|left, right| joint(text, left, right).is_some()) {
-        let [first, .., last] = joined else { continue };
-        // Where there are more than two, digits stand between these.
-        let of_ten = match joint(text, first, last) {
-            Some("/" | "out of") => last.value == 10.0,
-            Some("of") => last.value == 10.0 && !names_more(last.after),
-            _ => false,
+        let [left, right] = joined else { continue };
+        let scale = match joint(text, left, right) {
+            Some("of") => names_more(right.after),
+            Some("/" | "out of") | None => false,
+            Some(_) => *RATINGS.start() == left.value && *RATINGS.end() == right.value,
         };
-        if of_ten {
-            continue;
+        if let Some(before) = text.get(from..left.before.len()).filter(|_| scale) {
+            kept.push_str(before);
+            while let Some(before) = ["on", "a", "scale", "of", "from", "between"].iter().find_map(|word| {
+                let before = kept.trim_end().strip_suffix(word)?;
+                before.ends_with(|c: char| !c.is_alphanumeric()).then_some(before.len())
+            }) {
+                kept.truncate(before);
+            }
+            from = text.len() - right.after.len();
         }
-        kept.push_str(text.get(from..first.before.len()).unwrap_or_default());
-        // So that what was apart stays apart.
-        kept.push(' ');
-        from = text.len() - last.after.len();
     }
     kept.push_str(text.get(from..).unwrap_or_default());
     kept
 }
 
-/// What joins two neighbouring numbers to a scale or a count, if they are one.
+/// The numbers in a text; those that are joined to a range, or to parts of anything but ten, are one whose value is not clear.
+fn joined(text: &str) -> Vec<Number<'_>> {
+    let all = numbers(text);
+    let joined = all.chunk_by(|left, right| joint(text, left, right).is_some());
+    let one = joined.flat_map(|joined| {
+        let [first, .., last] = joined else { return joined.to_vec() };
+        // Where there are more than two, digits stand between these.
+        let of_ten = matches!(joint(text, first, last), Some("/" | "of" | "out of")) && last.value == 10.0;
+        if of_ten { joined.to_vec() } else { vec![Number { value: f64::NAN, before: first.before, after: last.after }] }
+    });
+    one.collect()
+}
+
+/// What joins two neighbouring numbers to a range or to parts of a whole, if they are one.
 fn joint<'t>(text: &'t str, left: &Number<'_>, right: &Number<'_>) -> Option<&'t str> {
     let between = text.get(text.len() - left.after.len()..right.before.len())?;
     let joint = between.trim_matches(dress);
@@ -304,40 +323,47 @@ mod tests {
             ("**Rating (1 - 10):** 6", Some(6.0)),
             ("Rating (1 to 10): 6", Some(6.0)),
             ("Rating (out of 10): 6", Some(6.0)),
-            ("Rating (on a scale from 1 to 10): 6", Some(6.0)),
-            ("Between 1 and 10, I say 6", Some(6.0)),
+            ("Rating (on a scale from 1 to 10): 6, for 3 reasons", Some(6.0)),
+            ("Rating between 1 and 10: 6", Some(6.0)),
             ("Rating: 6 (1-10)", Some(6.0)),
             ("Rating: 6 on a scale of 1 to 10", Some(6.0)),
-            ("On a scale of 1 to 10 I would say 6", Some(6.0)),
-            ("Rating: 1-10", None),
-            ("Rating: 7-8", None),
-            ("Rating: between 7 and 8", None),
+            ("Rating (1-5): 4", None),
+            ("Rating (1-100): 8", None),
             ("Rating (1 is worst, 10 is best): 6", None),
             ("Rating (1 = worst, 10 = best): 6", None),
             ("Rating (6)", Some(6.0)),
+            ("I rate nothing from 1 to 10 that has 3 mistakes", None),
+            // Ranges.
+            ("Rating: 1-10", None),
+            ("Rating: 7-8. It misses 3 facts.", None),
+            ("Rating: 7 to 8", None),
+            ("Rating: between 7 and 8", None),
+            ("[[7]]-[[8]]", None),
+            ("8/10-9/10", None),
+            ("Rating: 7-8. Final rating: 7", Some(7.0)),
+            ("Rating: 8-1-10", None),
             ("Rating: 8 - 2 facts are wrong", Some(8.0)),
             ("Score: 2\n\n- 3 facts are wrong", Some(2.0)),
-            // Counts.
+            // Which of several ratings it is.
             ("rating 1 of 2: 5", Some(5.0)),
             ("Rating 1 of 10: 5", Some(5.0)),
-            ("Rating: 8 of 10", Some(8.0)),
             ("Rating 1: 5, rating 2: 7", None),
-            ("Score: 8: 3 of 4 facts are right", Some(8.0)),
-            ("6, since 3 out of 4 facts are right", Some(6.0)),
-            // Out of something else.
-            ("7/100", None),
-            ("70/100", None),
-            ("8 out of 100", None),
-            ("Rating: 8 out of 100", None),
-            ("Rating: **4** / 5", None),
-            ("Rating: 4 (out of 5)", None),
-            ("7/10.5", None),
-            ("Rating: 8/10-9/10", None),
+            // Out of ten, and out of something else.
             ("7/10: right", Some(7.0)),
             ("7/10.", Some(7.0)),
             ("**7**/10", Some(7.0)),
             ("7 (out of 10)", Some(7.0)),
             ("7 OUT OF 10", Some(7.0)),
+            ("Rating: 8 of 10", Some(8.0)),
+            ("3 of 4 facts are right: 7/10", Some(7.0)),
+            ("7/100", None),
+            ("70/100. It misses 3 facts.", None),
+            ("8 out of 100", None),
+            ("8 out of 100, since it misses 3 facts", None),
+            ("Rating: 8 out of 100", None),
+            ("Rating: **4** / 5", None),
+            ("Rating: 4 (out of 5)", None),
+            ("7/10.5", None),
             // Commas.
             ("Rating: 8,5", Some(8.5)),
             ("8,5/10", Some(8.5)),
