@@ -195,10 +195,25 @@ async fn a_file_of_another_run_is_refused() {
     report += &place.run(&small, &large, &["--samples", "1", "--small-extra-body", "{\"top_p\": 0.5}"]).await.stderr;
     place.write("{\"id\": 0, \"query\": \"another\"}\n");
     report += &place.run(&small, &large, &["--samples", "1"]).await.stderr;
+    for query in [json!({"id": 0, "query": "query 0", "reference": "mended"}), json!({"id": 0, "query": "query 0"})] {
+        place.write(format!("{query}\n"));
+        report += &place.run(&small, &large, &["--samples", "2"]).await.stderr;
+    }
     insta::assert_snapshot!(place.clean(&report), @r#"
     error: DIR/out.jsonl was made with other settings: system was null, now "s", temperature was 0.7, now 1.0; use the same again, or choose another --out
     error: DIR/out.jsonl was made with other settings: small.extra_body.top_p was null, now 0.5; use the same again, or choose another --out
     error: DIR/out.jsonl, line 1: has another query under its id than the file of queries: give the new one a new id
+    error: DIR/out.jsonl, line 1: has another reference than the file of queries under its id: make it the same in all lines of this id, which keeps their responses, or give the query a new id
+    error: DIR/out.jsonl, line 1: has another reference than the file of queries under its id: make it the same in all lines of this id, which keeps their responses, or give the query a new id
     "#);
-    assert_eq!((fs::read(&place.out).unwrap(), small.asked().len()), (before, 2));
+    assert_eq!((fs::read(&place.out).unwrap(), small.asked().len()), (before.clone(), 2));
+
+    // A reference is mended as the message says.
+    place.write("{\"id\": 0, \"query\": \"query 0\", \"reference\": \"mended\"}\n");
+    fs::write(&place.out, String::from_utf8(before).unwrap().replace("answer 0", "mended")).unwrap();
+    let outcome = place.run(&small, &large, &["--samples", "2"]).await;
+    assert_eq!((outcome.code, small.asked().len()), (Some(0), 3), "what was there is kept: {outcome:?}");
+    let recorded = place.recorded();
+    let of_query = recorded.iter().filter(|(key, _)| key.0 == "0").map(|(_, line)| line["reference"].as_str());
+    assert_eq!(of_query.collect::<Vec<_>>(), [Some("mended"); 4]);
 }

@@ -123,17 +123,25 @@ impl<'a> Collection<'a> {
         let client = |tier| Client::new(config.models.get(tier).endpoint.clone(), config.patience, stop.clone());
         let clients = ByTier::try_new(client)?;
         let mut sides = ByTier::<Side<'_>>::default();
-        let texts: HashMap<_, _> = queries.iter().map(|query| (query.id.as_str(), query.text.as_str())).collect();
+        let by_id: HashMap<_, _> = queries.iter().map(|query| (query.id.as_str(), query)).collect();
         let samples = config.samples.get();
         let mut recorded = HashSet::new();
         let log = Log::open(out, &config.settings(), |line: Response| {
-            let Some(text) = texts.get(line.id.as_str()) else {
+            let Some(query) = by_id.get(line.id.as_str()) else {
                 // Its query has been taken out of the file.
                 return Ok(());
             };
-            if *text != line.query {
+            if query.text != line.query {
                 return Err(
                     "has another query under its id than the file of queries: give the new one a new id".to_owned()
+                );
+            }
+            // Responses to one query would be graded by different references.
+            if query.reference != line.reference {
+                return Err(
+                    "has another reference than the file of queries under its id: make it the same in all lines of \
+                            this id, which keeps their responses, or give the query a new id"
+                        .to_owned(),
                 );
             }
             if line.sample < samples {
