@@ -2,7 +2,8 @@
 //!
 //! The memory is a table of sets in the store that all workers share. A key has one set, a set has room for a few keys, and
 //! where there is none left a key makes room for a new one: of those that were seen but once, which most are that come from
-//! single questions, the one seen longest ago. So its size is fixed, and what is lost costs a decision anew.
+//! single questions, the one seen longest ago. An id under which an upstream keeps a conversation counts as seen before: it
+//! is there to be named. So its size is fixed, and what is lost costs a decision anew.
 
 use crate::api::Request;
 use crate::decision::Tier;
@@ -83,6 +84,8 @@ pub struct Step {
     pub binds: bool,
     /// How far it binds.
     pub affinity: Affinity,
+    /// More turns are to come, even where this is the first: the upstream keeps the conversation, and no other has it.
+    pub goes_on: bool,
 }
 
 impl Step {
@@ -165,7 +168,7 @@ struct Entry {
     /// Seconds since 1970.
     seen: u32,
     trail: Trail,
-    /// It has had more turns than one.
+    /// It has had more turns than one, or surely will.
     goes_on: bool,
 }
 
@@ -222,7 +225,7 @@ impl Set {
             }
             return !fresh;
         }
-        let entry = Entry { key: key.0, seen: now, trail, goes_on: false };
+        let entry = Entry { key: key.0, seen: now, trail, goes_on: step.goes_on };
         if self.0.len() < WAYS {
             self.0.push(entry);
         } else if let Some(least) =

@@ -133,6 +133,8 @@ pub struct Decision {
     pub score: Option<f64>,
     /// In shadow mode: the tier that the score would have chosen.
     pub would_be: Option<Tier>,
+    /// By a dial that the client chose, and not the route's own.
+    pub by_wish: bool,
 }
 
 impl Decision {
@@ -143,7 +145,7 @@ impl Decision {
     }
 
     fn unscored(tier: Tier, reason: Reason) -> Self {
-        Self { tier, reason, score: None, would_be: None }
+        Self { tier, reason, score: None, would_be: None, by_wish: false }
     }
 }
 
@@ -249,18 +251,20 @@ pub fn is_to_be_remembered(policy: &Policy, request: &Request<'_>) -> bool {
 }
 
 /// What to remember of a decision. A tool loop has to follow wherever it went. For the user's turns to come only those count
-/// that say where the conversation belongs: not what a client forced, an experiment, or a scorer's bad minute, nor what went
-/// on with one of these; a turn that went by affinity leaves what is known as it is.
+/// that say where the conversation belongs: not what a client forced or turned its own dial for, an experiment, or a scorer's
+/// bad minute, nor what went on with one of these; a turn that went by affinity leaves what is known as it is. A conversation
+/// is `kept` where it is known by an id under which the upstream has it.
 #[must_use]
-pub fn step(policy: &Policy, decision: &Decision) -> Step {
-    let binds = matches!(
-        decision.reason,
-        Reason::Score | Reason::Context | Reason::Capability | Reason::ToolLoop | Reason::NonText
-    );
-    Step { tier: decision.tier, binds, affinity: policy.pair.affinity }
+pub fn step(policy: &Policy, decision: &Decision, kept: bool) -> Step {
+    let binds = match decision.reason {
+        Reason::Score => !decision.by_wish,
+        reason => matches!(reason, Reason::Context | Reason::Capability | Reason::ToolLoop | Reason::NonText),
+    };
+    Step { tier: decision.tier, binds, affinity: policy.pair.affinity, goes_on: kept }
 }
 
-/// The decision once the scorer has answered, or could not. The request's id decides whether it explores.
+/// The decision once the scorer has answered, or could not. The dial is the route's, or the one that the client may have; the
+/// request's id decides whether it explores.
 #[must_use]
 pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>, request_id: &[u8]) -> Decision {
     let score = match answer {
@@ -272,13 +276,19 @@ pub fn after_score(policy: &Policy, dial: Dial, answer: Result<Score, Reason>, r
         Some(false) => Tier::Large,
         None => return Decision { score: Some(score.score), ..Decision::fail_open(Reason::BadScore) },
     };
+    let scored = |tier, reason, would_be| Decision {
+        tier,
+        reason,
+        score: Some(score.score),
+        would_be,
+        by_wish: dial != policy.dial,
+    };
     if policy.shadow {
-        let would_be = Some(tier);
-        Decision { tier: Tier::Large, reason: Reason::Shadow, score: Some(score.score), would_be }
+        scored(Tier::Large, Reason::Shadow, Some(tier))
     } else if policy.pair.explore.takes(request_id) {
-        Decision { tier: tier.other(), reason: Reason::Explore, score: Some(score.score), would_be: None }
+        scored(tier.other(), Reason::Explore, None)
     } else {
-        Decision { tier, reason: Reason::Score, score: Some(score.score), would_be: None }
+        scored(tier, Reason::Score, None)
     }
 }
 

@@ -56,6 +56,9 @@ async fn what_did_not_decide_by_the_query_binds_no_later_turn() {
     let forced = [("x-hybrid-llm-tier", "large")];
     stack.send(CHAT, turns(&["do as I say, please"]), &forced).await.expect("large", "forced");
     stack.send(CHAT, turns(&["do as I say, please", "ok", easy]), &[]).await.expect("small", "score");
+    let (hard, turned) = ("score 0.1 a hard question here", [("x-hybrid-llm-threshold", "0")]);
+    stack.send(CHAT, turns(&[hard]), &turned).await.expect("small", "score");
+    stack.send(CHAT, turns(&[hard, "ok", hard]), &[]).await.expect("large", "score");
 }
 
 #[tokio::test]

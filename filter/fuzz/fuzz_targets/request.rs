@@ -51,7 +51,7 @@ fn decide(request: &Request<'_>) {
                     decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && trail.is_some())
                 );
             }
-            assert_eq!(step(policy, &decision).tier, decision.tier);
+            assert_eq!(step(policy, &decision, false).tier, decision.tier);
         }
     });
 }

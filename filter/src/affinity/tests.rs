@@ -7,12 +7,12 @@ use proptest::prelude::*;
 const HOUR: u32 = 3600;
 
 fn step(affinity: Affinity, tier: Tier) -> Step {
-    Step { tier, binds: true, affinity }
+    Step { tier, binds: true, affinity, goes_on: false }
 }
 
 /// A turn that says nothing of the next.
 fn stray(tier: Tier) -> Step {
-    Step { tier, binds: false, affinity: Affinity::Off }
+    Step { tier, binds: false, affinity: Affinity::Off, goes_on: false }
 }
 
 fn trail(went: Tier, belongs: Option<Tier>) -> Trail {
@@ -228,13 +228,24 @@ fn single_questions_do_not_push_out_what_goes_on() {
     assert_eq!(set.0.len(), WAYS);
 }
 
+/// A stored response is asked for again under its id, which no other conversation has.
+#[test]
+fn single_questions_do_not_push_out_a_stored_response() {
+    let mut set = Set::default();
+    set.remember(Key(7), Step { goes_on: true, ..stray(Tier::Small) }, 0, HOUR);
+    for i in 100..200 {
+        set.remember(Key(i), stray(Tier::Large), i as u32, HOUR);
+    }
+    assert_eq!(set.recall(Key(7), 200, HOUR), Some(trail(Tier::Small, None)));
+}
+
 proptest! {
     #[test]
-    fn a_set_comes_back_as_it_was_stored(keys in prop::collection::vec((0..12_u64, any::<u32>(), any::<bool>(), any::<bool>()), 0..20)) {
+    fn a_set_comes_back_as_it_was_stored(keys in prop::collection::vec((0..12_u64, any::<u32>(), any::<bool>(), any::<bool>(), any::<bool>()), 0..20)) {
         let mut set = Set::default();
-        for (key, now, large, binds) in keys {
+        for (key, now, large, binds, goes_on) in keys {
             let tier = if large { Tier::Large } else { Tier::Small };
-            set.remember(Key(key << 40 | key), Step { tier, binds, affinity: Affinity::Sticky }, now, HOUR);
+            set.remember(Key(key << 40 | key), Step { tier, binds, affinity: Affinity::Sticky, goes_on }, now, HOUR);
         }
         prop_assert_eq!(Set::decode(&set.encode()), set);
     }

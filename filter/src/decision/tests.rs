@@ -115,12 +115,13 @@ fn explicit_models_go_to_the_tier_that_has_them() {
 fn after_the_score() {
     let score = |score| Ok(Score { score, small_share: None, quality_drop: None });
     let threshold = Dial::Threshold(0.5);
-    let routed = |tier, score| Decision { tier, reason: Reason::Score, score: Some(score), would_be: None };
+    let routed =
+        |tier, score| Decision { tier, reason: Reason::Score, score: Some(score), would_be: None, by_wish: false };
     let after_score = |policy: &Policy, dial, answer| super::after_score(policy, dial, answer, b"id");
     assert_eq!(after_score(&policy("shut"), threshold, score(0.5)), routed(Tier::Small, 0.5));
     assert_eq!(after_score(&policy("shut"), threshold, score(0.4)), routed(Tier::Large, 0.4));
     for (value, would_be) in [(0.5, Tier::Small), (0.4, Tier::Large)] {
-        let want = Decision { tier: Tier::Large, reason: Reason::Shadow, score: Some(value), would_be: Some(would_be) };
+        let want = Decision { reason: Reason::Shadow, would_be: Some(would_be), ..routed(Tier::Large, value) };
         assert_eq!(after_score(&shadow("shut"), threshold, score(value)), want);
     }
     let uncalibrated = after_score(&policy("shut"), Dial::QualityDrop(0.01), score(0.9));
@@ -202,10 +203,43 @@ fn which_decisions_bind_later_turns() {
     use Reason::{Capability, Context, NonText, Score, ToolLoop};
     let sticky = with(serde_json::json!({"affinity": "sticky"}));
     for &reason in Reason::ALL {
-        let step = step(&sticky, &Decision::unscored(Tier::Small, reason));
+        let decision = Decision::unscored(Tier::Small, reason);
         let binds = matches!(reason, Score | Context | Capability | NonText | ToolLoop);
-        assert_eq!(step, Step { tier: Tier::Small, binds, affinity: Affinity::Sticky }, "{reason:?}");
+        let want = Step { tier: Tier::Small, binds, affinity: Affinity::Sticky, goes_on: false };
+        assert_eq!(step(&sticky, &decision, false), want, "{reason:?}");
+        assert_eq!(step(&sticky, &decision, true), Step { goes_on: true, ..want }, "{reason:?}");
     }
+}
+
+/// A client that turns its own dial for one turn has not said where the conversation belongs.
+#[test]
+fn a_clients_own_dial_binds_no_later_turn() {
+    use crate::affinity::{Key, Set};
+    let own = Dial::Threshold(0.0);
+    let body = r#"{"model":"auto","messages":[{"role":"user","content":"Prove it, please, step by step."}]}"#;
+    let ask = r#"ask "Prove it, please, step by step." Threshold(0.5)"#;
+    let table = [
+        ("sticky", own, 0.1, ask),
+        ("sticky", Dial::Threshold(0.5), 0.1, "large affinity"),
+        ("only_up", Dial::Threshold(1.0), 0.9, ask),
+        ("only_up", Dial::Threshold(0.5), 0.1, "large affinity"),
+    ];
+    for (mode, dial, score, next) in table {
+        let policy = with(serde_json::json!({"affinity": mode, "allow_override": true}));
+        let answer = Ok(crate::score::Score { score, small_share: None, quality_drop: None });
+        let decision = super::after_score(&policy, dial, answer, b"id");
+        assert_eq!(decision.reason, Reason::Score);
+        let (mut set, key) = (Set::default(), Key::of_stored("open", "c"));
+        set.remember(key, step(&policy, &decision, false), 0, 3600);
+        let recalled = set.recall(key, 1, 3600);
+        assert_eq!(recalled.map(|trail| trail.went), Some(decision.tier), "a tool loop follows all the same");
+        assert_eq!(plan_after(&policy, Overrides::default(), body, recalled), next, "{mode} {dial:?}");
+    }
+    // What decided without the dial binds as ever.
+    let policy = with(serde_json::json!({"affinity": "sticky"}));
+    assert!(
+        step(&policy, &Decision { by_wish: true, ..Decision::unscored(Tier::Large, Reason::Context) }, false).binds
+    );
 }
 
 /// A whole conversation with an agent, whose every turn declares tools, through the memory itself.
@@ -243,10 +277,10 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     for (mode, reason, tier, in_loop, next) in table {
         let policy = with(serde_json::json!({"affinity": mode}));
         let mut set = Set::default();
-        set.remember(key(&opening), step(&policy, &Decision::unscored(tier, reason)), 0, 3600);
+        set.remember(key(&opening), step(&policy, &Decision::unscored(tier, reason), false), 0, 3600);
         let recalled = set.recall(key(&opening), 1, 3600);
         assert_eq!(plan_after(&policy, Overrides::default(), &result, recalled), in_loop, "{mode} {reason:?}");
-        set.remember(key(&result), step(&policy, &Decision::unscored(tier, Reason::Affinity)), 1, 3600);
+        set.remember(key(&result), step(&policy, &Decision::unscored(tier, Reason::Affinity), false), 1, 3600);
         let recalled = set.recall(key(&opening), 2, 3600);
         assert_eq!(plan_after(&policy, Overrides::default(), &then, recalled), next, "{mode} {reason:?}");
     }
@@ -255,7 +289,7 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     let mut set = Set::default();
     for (tier, reason) in [(Tier::Large, Reason::Score), (Tier::Small, Reason::Forced), (Tier::Small, Reason::Affinity)]
     {
-        set.remember(key(&opening), step(&up, &Decision::unscored(tier, reason)), 0, 3600);
+        set.remember(key(&opening), step(&up, &Decision::unscored(tier, reason), false), 0, 3600);
     }
     let recalled = set.recall(key(&opening), 1, 3600);
     assert_eq!(plan_after(&up, Overrides::default(), &result, recalled), "small affinity");

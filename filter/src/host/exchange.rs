@@ -38,7 +38,9 @@ struct Held {
     note: Option<OverrideNote>,
     /// What to remember where it goes by.
     key: Option<Key>,
-    /// The upstream keeps the conversation, under an id that its answer tells.
+    /// That is an id under which the upstream keeps the conversation.
+    is_kept: bool,
+    /// The upstream is to keep the conversation, under an id that its answer tells.
     is_stored: bool,
 }
 
@@ -135,7 +137,8 @@ impl Exchange {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
-        let held = |note, key| Held { lane: Rc::clone(lane), place, body_len, note, key, is_stored: request.is_stored };
+        let (is_kept, is_stored) = (request.ids.stored.is_some(), request.is_stored);
+        let held = |note, key| Held { lane: Rc::clone(lane), place, body_len, note, key, is_kept, is_stored };
         let Some(policy) = &lane.policy else {
             return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
         };
@@ -240,6 +243,7 @@ impl Exchange {
             body_len: 0,
             note: lane.policy.as_ref().and_then(|policy| wishes.granted(policy).1),
             key: None,
+            is_kept: false,
             is_stored: false,
         };
         self.send(held, Decision::fail_open(reason));
@@ -247,7 +251,7 @@ impl Exchange {
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { lane, place, body_len, note, key, is_stored } = held;
+        let Held { lane, place, body_len, note, key, is_kept, is_stored } = held;
         let target = decision.tier.target(&lane.pair);
         match place {
             Some(Place::Body(span)) => {
@@ -266,7 +270,7 @@ impl Exchange {
         self.set_cluster(&target.cluster);
         lane.counters.count(&decision);
         if let (Some(key), Some(policy)) = (key, &lane.policy) {
-            memory::remember(self.plugin.config.memory, key, decision::step(policy, &decision));
+            memory::remember(self.plugin.config.memory, key, decision::step(policy, &decision, is_kept));
         }
         let note = note.map(|note| note.after(decision.reason));
         let id = (is_stored && key.is_some()).then(ResponseId::default);
@@ -320,7 +324,7 @@ impl Exchange {
             Some(Some(found)) => {
                 if let Some(policy) = &lane.policy {
                     let key = Key::of_stored(&lane.pair.name, &found);
-                    memory::remember(self.plugin.config.memory, key, decision::step(policy, decision));
+                    memory::remember(self.plugin.config.memory, key, decision::step(policy, decision, true));
                 }
                 *watched = None;
             }
