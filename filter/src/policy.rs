@@ -8,7 +8,8 @@ use thiserror::Error;
 /// What to do with the requests of one route.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RoutePolicy {
-    /// The route names no pair, or is switched off: the filter leaves its requests alone.
+    /// The route names no pair (and nothing that may have been meant as one), or is switched off: the filter leaves its
+    /// requests alone.
     Leave,
     /// Requests are routed, each by the first of these whose pair has the alias that it asks for.
     Apply(Vec<Policy>),
@@ -64,6 +65,18 @@ pub enum PolicyError {
         /// The pair without aliases.
         first: String,
         /// The next one.
+        later: String,
+    },
+    /// An alias of two pairs.
+    #[error(
+        "pair: {later:?} never gets {alias:?}, since {first:?} before it has that alias too; leave it to one of them"
+    )]
+    SharedAlias {
+        /// What both are asked for by.
+        alias: String,
+        /// The pair that gets the requests.
+        first: String,
+        /// The one that does not.
         later: String,
     },
     /// Neither the route nor its pair has a dial.
@@ -123,7 +136,13 @@ impl<'a> RouteMetadata<'a> {
     /// Resolves the metadata.
     #[must_use]
     pub fn resolve(&self, config: &Config) -> RoutePolicy {
-        let Some(names) = self.pair else { return RoutePolicy::Leave };
+        let Some(names) = self.pair else {
+            // A key that means nothing was meant to be one of ours: `pairs`, say.
+            return match self.known_keys() {
+                Err(error) if !self.is_off() => RoutePolicy::Broken { pairs: Vec::new(), error },
+                _ => RoutePolicy::Leave,
+            };
+        };
         let names = String::from_utf8_lossy(names);
         match self.policies(&names, config) {
             Ok(policies) if policies.is_empty() => RoutePolicy::Leave,
@@ -135,18 +154,27 @@ impl<'a> RouteMetadata<'a> {
         }
     }
 
+    /// Whether the route is switched off. A bare `off` (or `on`) in YAML is a boolean, which the proxy gives as one byte.
+    fn is_off(&self) -> bool {
+        matches!(self.mode, Some(b"off" | [0]))
+    }
+
+    fn known_keys(&self) -> Result<(), PolicyError> {
+        let unknown = self.unknown.map(|key| PolicyError::UnknownKey(String::from_utf8_lossy(key).into_owned()));
+        unknown.map_or(Ok(()), Err)
+    }
+
     /// One policy for each pair; none where the route is switched off.
     fn policies(&self, names: &str, config: &Config) -> Result<Vec<Policy>, PolicyError> {
+        if self.is_off() {
+            return Ok(Vec::new());
+        }
         let shadow = match self.mode {
-            // A bare `off` (or `on`) in YAML is a boolean, which the proxy gives as one byte.
             None | Some(b"route" | [1]) => false,
             Some(b"shadow") => true,
-            Some(b"off" | [0]) => return Ok(Vec::new()),
             Some(other) => return Err(PolicyError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
         };
-        if let Some(key) = self.unknown {
-            return Err(PolicyError::UnknownKey(String::from_utf8_lossy(key).into_owned()));
-        }
+        self.known_keys()?;
         let own = Dial::from_parts(DialParts {
             threshold: number("threshold", self.threshold)?,
             small_share: number("small_share", self.small_share)?,
@@ -158,14 +186,27 @@ impl<'a> RouteMetadata<'a> {
             Ok(Policy { pair: Rc::clone(pair), dial, shadow })
         };
         let policies = pair_names(names).map(policy).collect::<Result<Vec<Policy>, PolicyError>>()?;
-        let mut behind = policies.iter().skip_while(|policy| !policy.pair.models.is_empty());
-        match (behind.next(), behind.next()) {
-            (Some(first), Some(later)) => {
-                Err(PolicyError::Unreachable { first: first.pair.name.clone(), later: later.pair.name.clone() })
+        all_reachable(&policies)?;
+        Ok(policies)
+    }
+}
+
+/// Whether every pair gets the requests for all of its aliases.
+fn all_reachable(policies: &[Policy]) -> Result<(), PolicyError> {
+    let name = |policy: &Policy| policy.pair.name.clone();
+    let mut behind = policies.iter().skip_while(|policy| !policy.pair.models.is_empty());
+    if let (Some(first), Some(later)) = (behind.next(), behind.next()) {
+        return Err(PolicyError::Unreachable { first: name(first), later: name(later) });
+    }
+    for (before, later) in policies.iter().enumerate() {
+        for first in policies.iter().take(before) {
+            if let Some(alias) = later.pair.models.iter().find(|alias| first.pair.models.contains(alias)) {
+                let alias = alias.clone();
+                return Err(PolicyError::SharedAlias { alias, first: name(first), later: name(later) });
             }
-            _ => Ok(policies),
         }
     }
+    Ok(())
 }
 
 /// The names in a route's `pair`.

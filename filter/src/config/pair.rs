@@ -232,6 +232,12 @@ impl RawPair {
         if name.contains(',') {
             return Err(invalid("pairs", format!("{name:?}"), "is no name; a comma parts the pairs of a route"));
         }
+        let override_limits = self.override_limits.check(&format!("{at}.override_limits"))?;
+        if !(self.allow_override || override_limits.is_free()) {
+            let mend =
+                "lets no request turn a dial, and so override_limits limit nothing; set it to true, or remove them";
+            return Err(invalid(&format!("{at}.allow_override"), false, mend));
+        }
         Ok(Pair {
             name: header_safe("pairs", name.to_owned())?,
             small: self.small.check(&format!("{at}.small"))?,
@@ -239,7 +245,7 @@ impl RawPair {
             models: self.models,
             dial: self.dial.check().map_err(|error| ConfigError::Dial { at: format!("{at}.dial"), error })?,
             allow_override: self.allow_override,
-            override_limits: self.override_limits.check(&format!("{at}.override_limits"))?,
+            override_limits,
             query: self.query.check(&format!("{at}.query"))?,
             affinity: self.affinity.0,
             affinity_header: header.transpose()?,

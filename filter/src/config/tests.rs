@@ -80,7 +80,7 @@ fn json_with_white_space_before_it_is_no_struct() {
 fn what_else_can_be_set() {
     let more = r#""query": {"context": {"turns": 3}, "non_text": "score", "wrappers": ["note", {"start": "[[", "end": "]]"}], "follow_up_words": 0},
         "affinity": "only_up", "affinity_header": "X-Session-Id", "explore": 0.01,
-        "override_limits": {"small_share": {"ceiling": 0.5}, "threshold": {"floor": "0.25"}}"#;
+        "allow_override": true, "override_limits": {"small_share": {"ceiling": 0.5}, "threshold": {"floor": "0.25"}}"#;
     let text = FULL.replace(r#""allow_override": false"#, more).replace(
         r#""max_body_bytes": 1048576"#,
         r#""path_prefixes": ["/llm/"], "memory": {"conversations": 100, "ttl_s": 60}"#,
@@ -156,6 +156,8 @@ fn errors_name_key_and_value() {
         (r#""allow_override": false"#, r#""query": {"wrappers": [{"start": "[[", "end": "]]", "tag": "x"}]}"#),
         (r#""allow_override": false"#, r#""affinity_header": "X-Hybrid-LLM-Session""#),
         (r#""allow_override": false"#, r#""override_limits": {"threshold": {"floor": 0.9, "ceiling": 0.5}}"#),
+        (r#""allow_override": false"#, r#""allow_override": false, "override_limits": {"threshold": {"floor": 0.4}}"#),
+        (r#""allow_override": false"#, r#""override_limits": {"small_share": {}}"#),
         (r#"["auto"]"#, r#""auto""#),
         (r#""max_body_bytes": 1048576"#, r#""max_body_bytes": -1"#),
         (r#"false}}}"#, r#"false}}"#),

@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// Every change of a route's metadata adds an entry; far above the routes of a real configuration, and a bound.
 const MOST: usize = 4096;
 
-/// A route that names pairs.
+/// A route that names pairs, or seems to.
 pub(super) enum Route {
     /// What is done for each pair, in the order of the route's metadata; never empty.
     Lanes(Vec<Rc<Lane>>),
@@ -73,7 +73,7 @@ impl Routes {
 
 fn resolve(config: &Config, metadata: &[u8], route: &str) -> Option<Rc<Route>> {
     let metadata = RouteMetadata::decode(metadata);
-    let named = String::from_utf8_lossy(metadata.pair?);
+    let named = String::from_utf8_lossy(metadata.pair.unwrap_or_default());
     let lane = |pair: Rc<Pair>, policy| {
         let counters = Counters::new(route, &pair.name);
         Rc::new(Lane { pair, policy, counters })

@@ -26,6 +26,11 @@ fn no_pair_and_mode_off_leave_the_route_alone() {
     assert_eq!(RouteMetadata::default().resolve(&config), RoutePolicy::Leave);
     let dial_only = RouteMetadata { threshold: Some(b"0.5"), ..Default::default() };
     assert_eq!(dial_only.resolve(&config), RoutePolicy::Leave);
+    let misspelt = || RouteMetadata { unknown: Some(b"pairs"), ..Default::default() };
+    let RoutePolicy::Broken { pairs, error } = misspelt().resolve(&config) else { panic!("a pair by another name") };
+    assert_eq!(error.to_string(), "pairs: unknown key; there are pair, mode, threshold, small_share and quality_drop");
+    assert!(pairs.is_empty());
+    assert_eq!(RouteMetadata { mode: Some(b"off"), ..misspelt() }.resolve(&config), RoutePolicy::Leave);
     for mode in [&b"off"[..], b"\0"] {
         let off = RouteMetadata { pair: Some(b"chat"), mode: Some(mode), ..Default::default() };
         assert_eq!(off.resolve(&config), RoutePolicy::Leave);
@@ -130,6 +135,7 @@ fn a_route_may_name_several_pairs() {
     let text = r#"{"scorer":{"cluster":"s"},"pairs":{
         "chat":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"},"dial":{"threshold":0.4},"models":["auto"]},
         "code":{"small":{"cluster":"c","model":"o"},"large":{"cluster":"d","model":"p"},"models":["auto-code"]},
+        "more":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"},"dial":{"threshold":0.4},"models":["x","auto"]},
         "rest":{"small":{"cluster":"e","model":"q"},"large":{"cluster":"f","model":"r"},"dial":{"threshold":0.4}}}}"#;
     let config = Config::parse(text.as_bytes()).unwrap();
     let both = RouteMetadata { pair: Some(b"code, chat"), threshold: Some(b"0.7"), ..Default::default() };
@@ -142,6 +148,14 @@ fn a_route_may_name_several_pairs() {
         (
             b"chat,code",
             r#"pair "code" and its route both lack a dial; set threshold, small_share or quality_drop on either"#,
+        ),
+        (
+            b"chat,more,rest",
+            r#"pair: "more" never gets "auto", since "chat" before it has that alias too; leave it to one of them"#,
+        ),
+        (
+            b"chat,chat",
+            r#"pair: "chat" never gets "auto", since "chat" before it has that alias too; leave it to one of them"#,
         ),
         (
             b"chat,rest,code",
