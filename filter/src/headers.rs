@@ -20,6 +20,14 @@ pub const MODEL: &str = "x-hybrid-llm-model";
 /// On the response to a client that wished for a tier or a dial: what became of the wish.
 pub const OVERRIDE: &str = "x-hybrid-llm-override";
 
+/// The headers of this project among those of an upstream's response, to be removed before ours are set: what a client or a
+/// log reads under these names is to be what this filter decided.
+pub fn forged<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut ours: Vec<_> = names.into_iter().filter(|name| name.starts_with(PREFIX)).map(str::to_owned).collect();
+    ours.dedup();
+    ours
+}
+
 /// What a client asks for by header.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Overrides {

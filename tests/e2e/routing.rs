@@ -4,6 +4,8 @@ use crate::stack::{CHAT, Stack, chat};
 use hybrid_llm_tests::envoy::{Route, Update};
 use hybrid_llm_tests::http::{self, get, post};
 use hybrid_llm_tests::metrics;
+use hybrid_llm_tests::upstream::{StandIn, reply};
+use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 #[tokio::test]
@@ -206,11 +208,49 @@ async fn forged_headers_do_nothing() {
     assert!(leaked.is_empty(), "{leaked:?}");
     // A header that is no text must not harm the VM.
     let mut request = post(CHAT, chat("auto", "score 0.9"), &[]);
-    let bytes = hyper::header::HeaderValue::from_bytes(b"\xff\xfe").unwrap();
+    let bytes = HeaderValue::from_bytes(b"\xff\xfe").unwrap();
     request.headers_mut().insert("x-hybrid-llm-tier", bytes.clone());
     request.headers_mut().insert("x-other", bytes);
     let answer = stack.answer(http::send(&stack.envoy.listener, request).await.unwrap());
     answer.expect("small", "score");
+}
+
+/// Another gateway with this filter may well stand behind this one.
+#[tokio::test]
+async fn what_an_upstream_says_in_our_headers_is_removed() {
+    let model = StandIn::start(|_, _| async {
+        let mut response = reply(200, "{}");
+        for name in ["tier", "reason", "score", "model", "override", "cluster", "anything"] {
+            let name = HeaderName::try_from(format!("x-hybrid-llm-{name}")).unwrap();
+            for value in ["forged", "twice"] {
+                response.headers_mut().append(&name, HeaderValue::from_static(value));
+            }
+        }
+        response
+    })
+    .await;
+    let stack = Stack::start(|setup| setup.cluster("gpt", &model.endpoint())).await;
+    let ours = async |path: &str, body: String| {
+        let reply = stack.envoy.send(post(path, body, &[])).await.unwrap();
+        let all = reply.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-hybrid-llm"));
+        let mut all: Vec<_> = all.map(|(name, value)| format!("{name} {}", value.to_str().unwrap())).collect();
+        all.sort();
+        all
+    };
+    let labels = |reason: &str| {
+        vec![
+            "x-hybrid-llm-model gpt-4.1".into(),
+            format!("x-hybrid-llm-reason {reason}"),
+            "x-hybrid-llm-tier large".into(),
+        ]
+    };
+    let mut scored = labels("score");
+    scored.insert(2, "x-hybrid-llm-score 0.1000".into());
+    assert_eq!(ours(CHAT, chat("auto", "score 0.1")).await, scored);
+    assert_eq!(ours(CHAT, chat("auto", "status 500")).await, labels("scorer_error"));
+    assert_eq!(ours(CHAT, "{".to_owned()).await, labels("unparsable"));
+    assert_eq!(ours(CHAT, chat("gpt-4.1", "score 0.1")).await, Vec::<String>::new(), "passed through");
+    assert_eq!(ours("/v1/embeddings", "{}".to_owned()).await, Vec::<String>::new(), "not read");
 }
 
 #[tokio::test]
@@ -221,6 +261,7 @@ async fn a_wrong_route_goes_to_large_and_says_so() {
             Route::new("two-dials", "/two-dials/", json!({"pair": "chat", "threshold": 0.5, "small_share": 0.5})),
             Route::new("bad-mode", "/bad-mode/", json!({"pair": "chat", "mode": "of"})),
             Route::new("bad-pair", "/bad-pair/", json!({"pair": "chta"})),
+            Route::new("bad-key", "/bad-key/", json!({"pairs": "chat", "threshold": 0.5})),
         ])
     })
     .await;
@@ -229,13 +270,17 @@ async fn a_wrong_route_goes_to_large_and_says_so() {
         answer.expect("large", "route_config");
         assert_eq!(answer.model(), "gpt-4.1", "the alias is a real name all the same");
     }
-    stack.send(&format!("/bad-pair{CHAT}"), chat("auto", "score 0.9"), &[]).await.expect_untouched();
-    assert_eq!(stack.counted(&[("reason", "route_config")]).await, 4.0);
+    for route in ["/bad-pair", "/bad-key"] {
+        stack.send(&format!("{route}{CHAT}"), chat("auto", "score 0.9"), &[]).await.expect_untouched();
+    }
+    assert_eq!(stack.counted(&[("reason", "route_config")]).await, 5.0);
+    assert_eq!(stack.counted(&[("reason", "route_config"), ("route", "bad-key"), ("pair", "-")]).await, 1.0);
     let log = stack.envoy.log();
     for message in [
         r#"route "bad-dial": metadata hybrid_llm.threshold: 62 is not a fraction; use a number from 0 to 1"#,
         r#"route "bad-mode": metadata hybrid_llm.mode: "of" is unknown; use route, shadow or off"#,
         r#"route "bad-pair": metadata hybrid_llm.pair: "chta" is not one of the plugin configuration's pairs"#,
+        r#"route "bad-key": metadata hybrid_llm.pairs: unknown key; there are pair, mode, threshold, small_share and quality_drop"#,
     ] {
         assert!(log.contains(message), "{message}\n{log}");
     }

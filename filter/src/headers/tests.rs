@@ -40,6 +40,12 @@ fn every_header_of_ours_is_listed_for_removal_but_the_cluster() {
 }
 
 #[test]
+fn an_upstreams_headers_of_ours_are_listed_for_removal() {
+    let names = [":status", "x-hybrid-llm-tier", "x-hybrid-llm-tier", "x-hybrid", "x-hybrid-llm-anything", "x-other"];
+    assert_eq!(forged(names), ["x-hybrid-llm-tier", "x-hybrid-llm-anything"]);
+}
+
+#[test]
 fn a_body_that_is_no_json_is_no_request() {
     let table = [
         ("application/json", true),

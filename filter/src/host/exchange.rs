@@ -301,7 +301,9 @@ impl Exchange {
         }
     }
 
+    /// The response's headers have arrived: they say where the request went, and nothing that an upstream made up.
     pub(super) fn label_response(&self) {
+        proxy::strip_response_headers();
         let State::Sent { lane, decision, note, .. } = &*self.state.borrow() else { return };
         proxy::set_response_header(headers::TIER, decision.tier.as_str());
         proxy::set_response_header(headers::REASON, decision.reason.as_str());

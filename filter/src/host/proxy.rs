@@ -1,6 +1,6 @@
 //! The proxy's calls that the filter uses, with bytes instead of strings: a header that is not UTF-8 must not trap the VM.
 
-use crate::headers::RequestHead;
+use crate::headers::{self, RequestHead};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
@@ -22,6 +22,14 @@ pub(super) fn set_request_header(name: &str, value: Option<&str>) {
 
 pub(super) fn request_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+}
+
+/// Removes what an upstream sends under this project's names.
+pub(super) fn strip_response_headers() {
+    let headers = hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default();
+    for name in headers::forged(headers.iter().map(|(name, _)| name.as_str())) {
+        let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, &name, None);
+    }
 }
 
 pub(super) fn set_response_header(name: &str, value: &str) {
