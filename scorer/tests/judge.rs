@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use endpoint::{Act, Asked, Endpoint, Outcome, lines, program, run};
+use endpoint::{Act, Asked, Endpoint, Outcome, completion, lines, program, run};
 use serde_json::{Value, json};
 
 /// A folder with a file of responses, and a place for query data.
@@ -278,7 +278,10 @@ async fn what_gets_no_rating_is_left_out_and_asked_for_again() {
     warning: left out 2 of 10 queries, which lack a response or a grade
     error: 2 of 40 ratings are missing; run the same command again to ask for them again
     ");
-    let lines: Vec<_> = first.stdout.lines().skip(1).take(3).collect();
+    let (head, rest) = first.stdout.split_once('\n').unwrap();
+    let (head, _seconds) = head.rsplit_once("; ").unwrap();
+    insta::assert_snapshot!(head, @"judge j: 38 ratings; 42 requests now, 0 of them retries; 380 tokens in, 760 out; 30 in, 60 out wasted on answers of no use");
+    let lines: Vec<_> = rest.lines().take(3).collect();
     insta::assert_snapshot!(place.clean(&lines.join("\n")), @"
       1 missing: answered 400 (content_filter)
       1 missing: no rating from 1 to 10 in any of 3 answers
@@ -289,11 +292,37 @@ async fn what_gets_no_rating_is_left_out_and_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_led_to_no_rating_is_told_and_paid_for() {
+    let judge = Endpoint::start(|_, number_of_request| async move {
+        match number_of_request {
+            0 => Act::Say("no rating".to_owned()),
+            1 => Act::Body(completion("5", "content_filter")),
+            2 => Act::Say("none yet".to_owned()),
+            n => Act::Say((n + 1).to_string()),
+        }
+    })
+    .await;
+    let place = Place::of(1);
+    let more = ["--concurrency", "1", "--json", "--judge-price", "1000,2000"];
+    let outcome = place.ask(&judge, &more).await;
+    assert_eq!((outcome.code, judge.asked().len()), (Some(1), 6), "{outcome:?}");
+    let report = outcome.json()["judge"].clone();
+    let tokens = ["input_tokens", "output_tokens", "wasted_input_tokens", "wasted_output_tokens"];
+    let tokens = tokens.map(|key| report[key].as_u64().unwrap());
+    assert_eq!(tokens, [40, 80, 20, 40], "the third answer led to a rating in the end, the first two did not");
+    assert_eq!(report["cost_usd"], 0.3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_judge_that_is_of_no_use_ends_the_run() {
     let mute = Endpoint::start(|_, _| async { Act::Say("fine".to_owned()) }).await;
     let place = Place::of(30);
-    let outcome = place.ask(&mute, &["--concurrency", "1"]).await;
+    let outcome = place.ask(&mute, &["--concurrency", "1", "--json", "--judge-price", "1000,2000"]).await;
     assert_eq!((outcome.code, mute.asked().len()), (Some(1), 60));
+    let report = outcome.json()["judge"].clone();
+    let tokens = ["input_tokens", "output_tokens", "wasted_input_tokens", "wasted_output_tokens"];
+    assert_eq!(tokens.map(|key| report[key].as_u64().unwrap()), [0, 0, 600, 1200]);
+    assert_eq!(report["cost_usd"], 0.6 + 2.4, "what led to no rating is paid for, too");
     let error =
         "gave no usable answer to the first 20 requests; the last one: no rating from 1 to 10 in any of 3 answers";
     assert!(outcome.stderr.contains(error), "{}", outcome.stderr);

@@ -21,7 +21,8 @@ use crate::lab::{
 /// Send queries to a small and a large model, several times each, and keep their responses
 ///
 /// Every response is written as soon as it is there. A run that was stopped, killed or cut off is gone on with by the same
-/// command: it asks only for what is missing, so nothing is paid for twice but what was under way.
+/// command: it asks only for what is missing, so nothing is paid for twice but what was under way. Answers of no use, empty ones
+/// and those that a filter stopped, are not kept and asked for again; their tokens are told, and stand in the cost.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Both endpoints take POST {URL}/chat/completions, as OpenAI, vLLM, Ollama, llama.cpp and most others do. \
@@ -218,6 +219,10 @@ fn line(model: &ModelReport) -> String {
     let _ = write!(line, "; {} tokens in, {} out", model.input_tokens, model.output_tokens);
     if model.without_tokens > 0 {
         let _ = write!(line, " ({} responses came without a count)", model.without_tokens);
+    }
+    let (input, output) = (model.wasted_input_tokens, model.wasted_output_tokens);
+    if (input, output) != (0, 0) {
+        let _ = write!(line, "; {input} in, {output} out wasted on answers of no use");
     }
     if let Some(cost) = model.cost_usd {
         let _ = write!(line, "; ${cost:.4}");

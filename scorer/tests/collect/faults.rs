@@ -229,13 +229,17 @@ async fn what_is_refused_is_missing_and_asked_for_again_by_the_next_run() {
     let small_part =
         first.stdout.lines().skip_while(|line| !line.starts_with("small")).take(4).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(small_part, @"
-    small s: 6 responses in the file; 12 requests now, 0 of them retries; 60 tokens in, 120 out; 3 characters a response; 2 cut off at the limit of tokens
+    small s: 6 responses in the file; 12 requests now, 0 of them retries; 60 tokens in, 120 out; 40 in, 80 out wasted on answers of no use; 3 characters a response; 2 cut off at the limit of tokens
       2 missing: answered 400 (context_length_exceeded)
       2 missing: the content filter stopped the response
       2 missing: the response was empty (cut off by the limit of tokens before it began)
     ");
-    let second = place.run(&small, &large, &["--samples", "2"]).await;
+    let second = place.run(&small, &large, &["--samples", "2", "--json", "--small-price", "1000,2000"]).await;
     assert_eq!((second.code, small.asked().len()), (Some(1), 18), "only what was missing");
+    let report = second.json()["small"].clone();
+    let tokens = ["input_tokens", "output_tokens", "wasted_input_tokens", "wasted_output_tokens"];
+    assert_eq!(tokens.map(|key| report[key].as_u64().unwrap()), [60, 120, 40, 80]);
+    assert_eq!(report["cost_usd"], 0.1 + 0.4, "what was of no use is paid for, too");
     let third = place.run(&small, &large, &["--samples", "2"]).await;
     assert_eq!((third.code, small.asked().len(), place.recorded().len()), (Some(0), 24, 24), "{third:?}");
     let fourth = place.run(&small, &large, &["--samples", "2"]).await;

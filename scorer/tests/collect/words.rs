@@ -47,7 +47,7 @@ async fn what_was_asked_for_is_what_is_sent_and_written() {
     assert!(report["seconds"].take().as_f64().unwrap() > 0.0);
     let model = |model: &str, cost: Value| {
         json!({"model": model, "responses": 1, "missing": 0, "failures": {}, "requests": 1, "retries": 0, "input_tokens": 10,
-               "output_tokens": 20, "without_tokens": 0, "cost_usd": cost, "cut": 0, "mean_characters": 7.0})
+               "output_tokens": 20, "without_tokens": 0, "wasted_input_tokens": 0, "wasted_output_tokens": 0, "cost_usd": cost, "cut": 0, "mean_characters": 7.0})
     };
     let expected = json!({"queries": 1, "samples": 1, "seconds": null, "small": model("s", json!(0.0025)),
                           "large": model("l", json!(null)), "ended": "complete"});

@@ -51,7 +51,12 @@ pub struct ModelReport {
     pub output_tokens: u64,
     /// Responses in the file for which the server told no tokens; they are in no sum.
     pub without_tokens: u64,
-    /// What the tokens cost, in US dollars, where a price is known.
+    /// Prompt tokens of this run's answers that were of no use, since they were empty or filtered; no file keeps those of the runs
+    /// before.
+    pub wasted_input_tokens: u64,
+    /// Response tokens of the same.
+    pub wasted_output_tokens: u64,
+    /// What all these tokens cost, in US dollars, where a price is known.
     pub cost_usd: Option<f64>,
     /// Responses in the file that the limit of tokens cut off.
     pub cut: u64,
@@ -88,6 +93,8 @@ impl Tally {
 
     /// What it came to, of so many responses expected.
     pub(super) fn report(&self, model: &Model, expected: u64, counters: &Counters, losses: &Losses) -> ModelReport {
+        let wasted = losses.wasted();
+        let (input, output) = (self.input_tokens + wasted.input, self.output_tokens + wasted.output);
         ModelReport {
             model: model.endpoint.model.clone(),
             responses: self.responses,
@@ -98,7 +105,9 @@ impl Tally {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             without_tokens: self.without_tokens,
-            cost_usd: model.price.map(|price| price.of(self.input_tokens as f64, self.output_tokens as f64)),
+            wasted_input_tokens: wasted.input,
+            wasted_output_tokens: wasted.output,
+            cost_usd: model.price.map(|price| price.of(input as f64, output as f64)),
             cut: self.cut,
             mean_characters: (self.responses > 0).then(|| self.characters as f64 / self.responses as f64),
         }

@@ -22,7 +22,7 @@ use crate::lab::{
         Client, Endpoint, Patience,
         account::{End, Losses, Progress},
         fault::CallError,
-        message::Prompt,
+        message::{Prompt, Tokens},
         retry::Stop,
     },
     price::Price,
@@ -108,7 +108,12 @@ pub struct AskReport {
     pub input_tokens: u64,
     /// Answer tokens of all the ratings that there are.
     pub output_tokens: u64,
-    /// What the tokens cost, in US dollars, where a price is known.
+    /// Prompt tokens of this run's answers that led to no rating, since they were empty, filtered or not to be read; no file keeps
+    /// those of the runs before.
+    pub wasted_input_tokens: u64,
+    /// Answer tokens of the same.
+    pub wasted_output_tokens: u64,
+    /// What all these tokens cost, in US dollars, where a price is known.
     pub cost_usd: Option<f64>,
     /// How long this run took.
     pub seconds: f64,
@@ -138,10 +143,10 @@ pub struct Asking<'a> {
     missing: u64,
 }
 
-/// Why there is no rating.
+/// Why there is no rating, with the tokens that answers took which could not be read.
 enum NoRating {
-    Call(CallError),
-    Unreadable,
+    Call(CallError, Tokens),
+    Unreadable(Tokens),
 }
 
 impl Ratings {
@@ -238,8 +243,12 @@ impl<'a> Asking<'a> {
                     losses.answered();
                     None
                 }
-                Err(NoRating::Call(error)) => losses.lost(error, client.url(), recorded),
-                Err(NoRating::Unreadable) => {
+                Err(NoRating::Call(error, tokens)) => {
+                    losses.waste(tokens);
+                    losses.lost(error, client.url(), recorded)
+                }
+                Err(NoRating::Unreadable(tokens)) => {
+                    losses.waste(tokens);
                     let why = format!("no rating from 1 to 10 in any of {ASKS} answers");
                     losses.unusable(why, client.url(), recorded)
                 }
@@ -258,6 +267,8 @@ impl<'a> Asking<'a> {
             None if stop.is_stopped() => End::Interrupted,
             None => End::Incomplete,
         };
+        let wasted = losses.wasted();
+        let (input, output) = (ratings.input_tokens + wasted.input, ratings.output_tokens + wasted.output);
         let report = AskReport {
             model: config.endpoint.model.clone(),
             ratings: ratings.known.len() as u64,
@@ -267,7 +278,9 @@ impl<'a> Asking<'a> {
             retries: client.counters().retries(),
             input_tokens: ratings.input_tokens,
             output_tokens: ratings.output_tokens,
-            cost_usd: config.price.map(|price| price.of(ratings.input_tokens as f64, ratings.output_tokens as f64)),
+            wasted_input_tokens: wasted.input,
+            wasted_output_tokens: wasted.output,
+            cost_usd: config.price.map(|price| price.of(input as f64, output as f64)),
             seconds: start.elapsed().as_secs_f64(),
             end,
         };
@@ -278,10 +291,11 @@ impl<'a> Asking<'a> {
 /// Asks until there is a rating that can be read; gives it with the tokens that all the answers took.
 async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), NoRating> {
     let mut tokens = [None, None];
+    let told = |[input, output]: [Option<u64>; 2]| Tokens::told(input, output);
     for ask in 0..ASKS {
         let temperature = if ask == 0 { 0.0 } else { ASK_AGAIN_TEMPERATURE };
         let prompt = Prompt { system: None, user: prompt, temperature, max_tokens: None };
-        let answer = client.complete(&prompt).await.map_err(NoRating::Call)?;
+        let answer = client.complete(&prompt).await.map_err(|error| NoRating::Call(error, told(tokens)))?;
         for (sum, more) in tokens.iter_mut().zip([answer.input_tokens, answer.output_tokens]) {
             *sum = sum.map_or(more, |sum: u64| Some(sum + more.unwrap_or(0)));
         }
@@ -289,5 +303,5 @@ async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), 
             return Ok((rating, tokens));
         }
     }
-    Err(NoRating::Unreadable)
+    Err(NoRating::Unreadable(told(tokens)))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use hyper::Uri;
 use serde::Serialize;
 
-use super::{Client, fault::CallError};
+use super::{Client, fault::CallError, message::Tokens};
 
 /// After so many answers in a row that an endpoint was given up on, the run stops: it is down.
 const DOWN_AFTER: u32 = 5;
@@ -48,6 +48,7 @@ pub(crate) struct Losses {
     reasons: BTreeMap<String, u64>,
     /// How many in a row were given up.
     given_up: u32,
+    wasted: Tokens,
 }
 
 impl Progress {
@@ -81,7 +82,10 @@ impl Losses {
             CallError::Stopped => return None,
             CallError::Useless(why) => return Some(why),
             CallError::GaveUp { .. } => self.given_up += 1,
-            CallError::Refused(_) => self.given_up = 0,
+            CallError::Refused(_, tokens) => {
+                self.given_up = 0;
+                self.waste(tokens);
+            }
         }
         if self.given_up == DOWN_AFTER {
             *self.reasons.entry(text.clone()).or_default() += 1;
@@ -95,6 +99,16 @@ impl Losses {
         // The endpoint is there: it did answer.
         self.given_up = 0;
         self.note(why, url, recorded)
+    }
+
+    /// Notes tokens that an answer of no use took.
+    pub(crate) fn waste(&mut self, tokens: Tokens) {
+        self.wasted += tokens;
+    }
+
+    /// The tokens that answers of no use took.
+    pub(crate) fn wasted(&self) -> Tokens {
+        self.wasted
     }
 
     fn note(&mut self, why: String, url: &Uri, recorded: u64) -> Option<String> {
@@ -127,7 +141,7 @@ mod tests {
         let (mut account, url) = (Losses::default(), Uri::from_static("http://j/v1"));
         losses.into_iter().zip(1..).find_map(|(loss, count)| {
             let why = match loss {
-                'r' => account.lost(Refusal::Filtered.into(), &url, recorded),
+                'r' => account.lost(CallError::Refused(Refusal::Filtered, Tokens::default()), &url, recorded),
                 'u' => account.unusable("no rating".to_owned(), &url, recorded),
                 _ => account.lost(CallError::GaveUp { why: Unavailable::Broken, requests: 7 }, &url, recorded),
             };

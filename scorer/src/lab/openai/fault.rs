@@ -15,7 +15,7 @@ use hyper_util::client::legacy;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Endpoint;
+use super::{Endpoint, message::Tokens};
 
 /// The longest error code that is shown.
 const MAX_CODE: usize = 64;
@@ -30,8 +30,8 @@ pub enum Fault {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// It will never go well, but others may.
-    Refused(Refusal),
+    /// It will never go well, but others may; with the tokens that it took.
+    Refused(Refusal, Tokens),
     /// None will go well, until somebody mends something.
     Useless(String),
 }
@@ -103,9 +103,9 @@ pub enum CallError {
         /// How many requests were sent for this response.
         requests: u32,
     },
-    /// This request will get no response.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    /// This request will get no response, though it took so many tokens.
+    #[error("{0}")]
+    Refused(Refusal, Tokens),
     /// The endpoint is of no use; what to mend.
     #[error("{0}")]
     Useless(String),
@@ -122,7 +122,7 @@ impl From<Unavailable> for Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused(refusal, Tokens::default())
     }
 }
 
@@ -186,7 +186,7 @@ impl Fault {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
                 Self::useless(&answer, endpoint, &format!("it redirects to {to}, which is not followed; use that URL"))
             }
-            _ => Self::Refused(Refusal::Status(answer)),
+            _ => Refusal::Status(answer).into(),
         }
     }
 
@@ -252,7 +252,7 @@ mod tests {
     fn statuses_are_sorted_by_what_to_do() {
         let kind = |status| match fault(status, &HeaderMap::new(), &json!({})) {
             Fault::Unavailable { .. } => "again",
-            Fault::Refused(_) => "refused",
+            Fault::Refused(..) => "refused",
             Fault::Useless(_) => "useless",
         };
         for (kinds, statuses) in [
@@ -272,7 +272,7 @@ mod tests {
     fn messages_say_what_to_mend_and_never_quote() {
         let text = |status, body: Value| match fault(status, &HeaderMap::new(), &body) {
             Fault::Unavailable { why, .. } => why.to_string(),
-            Fault::Refused(refusal) => refusal.to_string(),
+            Fault::Refused(refusal, _) => refusal.to_string(),
             Fault::Useless(text) => text,
         };
         let error = |code: Value, kind: Value, param: Value| json!({"error": {"message": "secret", "code": code, "type": kind, "param": param}});

@@ -1,5 +1,7 @@
 //! What goes over the wire: the request's body, and what is read of the answer.
 
+use std::ops::AddAssign;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -29,6 +31,29 @@ pub struct Completion {
     pub input_tokens: Option<u64>,
     /// Tokens of the response, if the server tells.
     pub output_tokens: Option<u64>,
+}
+
+/// Tokens that answers took; what a server did not tell is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// Of the prompts.
+    pub input: u64,
+    /// Of the responses.
+    pub output: u64,
+}
+
+impl Tokens {
+    /// What a server told of one answer.
+    pub fn told(input: Option<u64>, output: Option<u64>) -> Self {
+        Self { input: input.unwrap_or(0), output: output.unwrap_or(0) }
+    }
+}
+
+impl AddAssign for Tokens {
+    fn add_assign(&mut self, more: Self) {
+        self.input += more.input;
+        self.output += more.output;
+    }
 }
 
 impl Prompt<'_> {
@@ -77,15 +102,17 @@ pub(super) fn read_completion(body: &[u8]) -> Result<Completion, Fault> {
     let answer: Answer = serde_json::from_slice(body).map_err(|_| Unavailable::Garbage)?;
     let choice = answer.choices.into_iter().next().ok_or(Unavailable::Garbage)?;
     let finish_reason = choice.finish_reason;
+    let (input_tokens, output_tokens) =
+        answer.usage.map_or((None, None), |usage| (usage.prompt_tokens, usage.completion_tokens));
+    // They are paid for, whatever the answer is worth.
+    let refused = |refusal| Err(Fault::Refused(refusal, Tokens::told(input_tokens, output_tokens)));
     if finish_reason.as_deref() == Some("content_filter") {
-        return Err(Refusal::Filtered.into());
+        return refused(Refusal::Filtered);
     }
     let text = choice.message.content.unwrap_or_default();
     if text.trim().is_empty() {
-        return Err(Refusal::Empty { cut: finish_reason.as_deref() == Some("length") }.into());
+        return refused(Refusal::Empty { cut: finish_reason.as_deref() == Some("length") });
     }
-    let (input_tokens, output_tokens) =
-        answer.usage.map_or((None, None), |usage| (usage.prompt_tokens, usage.completion_tokens));
     Ok(Completion { text, finish_reason, input_tokens, output_tokens })
 }
 
@@ -127,6 +154,9 @@ mod tests {
         assert_eq!(refused(json!(""), json!("stop")), Refusal::Empty { cut: false }.into());
         assert_eq!(refused(json!(null), json!("length")), Refusal::Empty { cut: true }.into());
         assert_eq!(refused(json!("half"), json!("content_filter")), Refusal::Filtered.into());
+        let usage = json!({"prompt_tokens": 3, "completion_tokens": 4});
+        let paid = read(json!({"choices": choice(json!(""), json!("length")), "usage": usage}));
+        assert_eq!(paid, Err(Fault::Refused(Refusal::Empty { cut: true }, Tokens { input: 3, output: 4 })));
         for garbage in [json!({}), json!({"choices": []}), json!({"error": "busy"}), json!("text")] {
             assert_eq!(read(garbage), Err(Unavailable::Garbage.into()));
         }
