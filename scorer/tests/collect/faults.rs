@@ -10,41 +10,49 @@ use std::{
 
 use hybrid_llm::lab::{
     collect::{Collection, Config, Model, Report},
-    openai::{self, Patience, account::End, completions_url, retry::RetryPolicy, retry::Stopper},
+    openai::{
+        self, Patience,
+        account::End,
+        completions_url,
+        retry::{RetryPolicy, Stop, Stopper},
+    },
     queries::{self, Format},
     response::ByTier,
 };
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    sync::Semaphore,
+    sync::{Barrier, Semaphore},
 };
 
 use super::{
     Place,
-    endpoint::{Act, Asked, Endpoint, Outcome, completion, program, run},
+    endpoint::{Act, Asked, Endpoint, Limit, Outcome, completion, program, run},
 };
 
-/// Collects with the library: hardly a wait, and many retries.
-async fn collect(place: &Place, small: &Endpoint, large: &Endpoint, samples: u32) -> Report {
+/// Settings for the library: hardly a wait, and many retries.
+fn config(small: &Endpoint, large: &Endpoint, samples: u32) -> Config {
     let model = |model: &str, endpoint: &Endpoint| {
         let url = completions_url(&endpoint.url).unwrap();
         let endpoint = openai::Endpoint { url, model: model.to_owned(), key: None, extra_body: serde_json::Map::new() };
         Model { endpoint, price: Some("1000,2000".parse().unwrap()) }
     };
     let retry = RetryPolicy { retries: 40, first: Duration::from_millis(1), longest: Duration::from_millis(4) };
-    let config = Config {
+    Config {
         models: ByTier { small: model("s", small), large: model("l", large) },
         samples: samples.try_into().unwrap(),
         temperature: 0.7,
         max_tokens: None,
         system: None,
         concurrency: 4.try_into().unwrap(),
-        patience: Patience { timeout: Duration::from_millis(300), retry },
-    };
+        patience: Patience { timeout: Duration::from_secs(60), retry },
+    }
+}
+
+/// Collects with the library.
+async fn collect(place: &Place, config: &Config, stop: Stop) -> Report {
     let queries = queries::read(&place.queries, Format::Auto).unwrap();
-    let (_stopper, stop) = Stopper::new();
-    Collection::open(&queries, &config, &place.out, stop).unwrap().run(|_| {}).await.unwrap()
+    Collection::open(&queries, config, &place.out, stop).unwrap().run(|_| {}).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,14 +69,16 @@ async fn every_response_is_recorded_once_whatever_goes_wrong() {
                 10 => Act::Truncate,
                 12 => Act::Garbage,
                 13 => Act::Status(502, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT", busy),
-                15 if number < 34 => Act::Hang,
+                15 if number < 17 => Act::Hang,
                 _ => Act::Say(format!("{name} {number} to {}", asked.query())),
             }
         })
     };
     let (small, large) = (faulty("small").await, faulty("large").await);
     let place = Place::new(12);
-    let report = collect(&place, &small, &large, 5).await;
+    let mut config = config(&small, &large, 5);
+    config.patience.timeout = Duration::from_secs(1);
+    let report = collect(&place, &config, Stopper::new().1).await;
     assert_eq!(report.end, End::Complete);
     let recorded = place.recorded();
     assert_eq!(recorded.len(), 12 * 5 * 2);
@@ -83,7 +93,8 @@ async fn every_response_is_recorded_once_whatever_goes_wrong() {
     }
     for (model, endpoint) in [(&report.models.small, &small), (&report.models.large, &large)] {
         assert_eq!((model.responses, model.missing), (60, 0));
-        assert_eq!(model.requests, endpoint.asked().len() as u64);
+        // On a busy machine a request can time out before it is there.
+        assert!(model.requests >= endpoint.asked().len() as u64, "{} requests", model.requests);
         assert_eq!(model.retries, model.requests - 60, "every request that gave no response was made up for");
         assert!(model.retries >= 20, "the faults were there: {}", model.retries);
         assert_eq!((model.input_tokens, model.output_tokens, model.without_tokens), (600, 1200, 0));
@@ -96,13 +107,21 @@ async fn every_response_is_recorded_once_whatever_goes_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_goes_on_where_it_was() {
-    let slow = |name: &'static str| {
-        Endpoint::start(move |asked, number| async move {
-            tokio::time::sleep(Duration::from_millis(number as u64 * 7 % 10)).await;
-            Act::Say(format!("{name} {number} to {}", asked.query()))
+    let slow = |name: &'static str, limit: &Limit| {
+        let limit = limit.clone();
+        Endpoint::start(move |asked, number| {
+            let limit = limit.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(number as u64 * 7 % 10)).await;
+                limit.allows(number).await;
+                Act::Say(format!("{name} {number} to {}", asked.query()))
+            }
         })
     };
-    let (small, large) = (slow("small").await, slow("large").await);
+    // However late a kill comes, no run gets further than that with the small one.
+    let (limit, none) = (Limit::default(), Limit::default());
+    none.set(usize::MAX);
+    let (small, large) = (slow("small", &limit).await, slow("large", &none).await);
     let place = Place::new(30);
     let args = ["--samples", "3", "--concurrency", "3", "--small-key-env", "RUN", "--large-key-env", "RUN"];
     let args = place.args(&small.url, &large.url, &args);
@@ -111,8 +130,9 @@ async fn a_killed_run_goes_on_where_it_was() {
         let before = whole_lines(&place.out);
         // The key tells whose requests they are: those of a killed run can still be on their way.
         let run = format!("run-{kills}");
-        let mut child = program(&args, &[("RUN", &run)]);
         let until = small.asked().len() + fastrand::usize(5..16);
+        limit.set(until);
+        let mut child = program(&args, &[("RUN", &run)]);
         let killed = tokio::select! {
             status = child.wait() => { assert!(status.unwrap().success()); false }
             () = small.until_asked(until) => true,
@@ -199,9 +219,17 @@ async fn an_interrupt_waits_for_what_is_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_requests_are_under_way_than_allowed() {
     let slow = || {
-        Endpoint::start(|_, _| async {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            Act::Say("a".to_owned())
+        let together = Arc::new(Barrier::new(3));
+        Endpoint::start(move |_, number| {
+            let together = Arc::clone(&together);
+            async move {
+                // The first ones wait for each other, however slowly they come.
+                if number < 3 {
+                    together.wait().await;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Act::Say("a".to_owned())
+            }
         })
     };
     let (small, large) = (slow().await, slow().await);
@@ -287,28 +315,27 @@ async fn what_is_under_way_to_the_other_model_is_kept_when_one_is_of_no_use() {
         }
     })
     .await;
-    // The small one says no when the large one's requests are under way; the large one answers only after that.
-    let refused = Arc::clone(&gate);
+    // The small one says no when the large one's requests are under way; the large one answers only when that stopped the run.
     let (asked, go) = tokio::sync::watch::channel(false);
     let closed = Endpoint::start(move |_, _| {
-        let (mut go, gate) = (go.clone(), Arc::clone(&refused));
+        let mut go = go.clone();
         async move {
             go.wait_for(|go| *go).await.unwrap();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                gate.add_permits(100);
-            });
             Act::Status(401, "", json!({}))
         }
     })
     .await;
     let place = Place::new(10);
-    let child = program(&place.args(&closed.url, &large.url, &["--samples", "1", "--concurrency", "3"]), &[]);
-    large.until_asked(3).await;
-    asked.send(true).unwrap();
-    let outcome = Outcome::of(child.wait_with_output().await.unwrap());
-    assert_eq!(outcome.code, Some(1));
-    assert!(outcome.stderr.contains("the small model: ") && outcome.stderr.contains("401"), "{}", outcome.stderr);
+    let config = Config { concurrency: 3.try_into().unwrap(), ..config(&closed, &large, 1) };
+    let (_stopper, stop) = Stopper::new();
+    let (report, ()) = tokio::join!(collect(&place, &config, stop.clone()), async {
+        large.until_asked(3).await;
+        asked.send(true).unwrap();
+        stop.stopped().await;
+        gate.add_permits(100);
+    });
+    let End::Stopped { why } = report.end else { panic!("{report:?}") };
+    assert!(why.starts_with("the small model: ") && why.contains("401"), "{why}");
     assert_eq!((large.asked().len(), place.recorded().len()), (3, 3), "no more are asked for, and none is lost");
     assert!(closed.asked().len() <= 3, "{}", closed.asked().len());
 }

@@ -21,6 +21,23 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+/// How many requests a model may answer; it lets further ones wait.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limit(Arc<AtomicUsize>);
+
+impl Limit {
+    pub(crate) fn set(&self, requests: usize) {
+        self.0.store(requests, Ordering::SeqCst);
+    }
+
+    /// Waits until request `number`, from zero, may be answered.
+    pub(crate) async fn allows(&self, number: usize) {
+        while number >= self.0.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 /// What the model does with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
