@@ -153,6 +153,20 @@ async fn what_is_not_to_be_routed_is_left_alone() {
     assert_eq!(stack.counted(&[]).await, 0.0);
 }
 
+/// As the README's limits have it: a name in a body that nobody reads counts for nothing, and a WebSocket is not opened.
+#[tokio::test]
+async fn what_is_not_read_goes_to_the_first_pairs_large_model() {
+    let stack = Stack::start(|setup| setup.plugin("/max_body_bytes", json!(1000))).await;
+    let small = |query: &str| chat("llama-3.1-8b", query);
+    assert_eq!(stack.send(CHAT, small("read me"), &[]).await.by, "small");
+    stack.send(CHAT, small(&"word ".repeat(300)), &[]).await.expect("large", "body_too_large");
+    stack.send(CHAT, small("zipped"), &[("content-encoding", "gzip")]).await.expect("large", "encoded_body");
+
+    let mut upgrade = post("/v1/responses", "", &[("connection", "upgrade"), ("upgrade", "websocket")]);
+    *upgrade.method_mut() = hyper::Method::GET;
+    assert_eq!(http::send(&stack.envoy.listener, upgrade).await.unwrap().status, 403);
+}
+
 #[tokio::test]
 async fn a_pair_without_aliases_routes_every_model() {
     let stack = Stack::start(|setup| setup.plugin("/pairs/chat/models", json!([]))).await;
