@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROW_FORM = '{"id": "…", "source": "…", "query": "…", "quality": {"MODEL": [q, …]}}'
+# The longest line in bytes, and the largest quality, as in `hybrid-llm`: what is beyond them is a mistake.
+MAX_LINE = 4 << 20
+MAX_QUALITY = 1e100
 # A query belongs to one of so many parts, by a hash of its text; the first ones are held out.
 PARTS = 20
 
@@ -29,30 +32,54 @@ class Row:
 def read(file: Path) -> list[Row]:
     """Every row of one file. Raises ValueError that names the file and the line of the first bad row."""
     rows: list[Row] = []
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as content:
+        lines = iter(lambda: content.readline(MAX_LINE + 1), b"")
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             try:
-                rows.append(_row(json.loads(line), line))
-            except ValueError as error:
+                if len(line) > MAX_LINE:
+                    raise ValueError(f"it is longer than {MAX_LINE >> 20} MiB")
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)  # some editors write one
+                if line.strip():
+                    rows.append(_row(line))
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} line {number}: {error}; each line must be {ROW_FORM}") from error
     if not rows:
         raise ValueError(f"{file} has no rows; each line must be {ROW_FORM}")
     return rows
 
 
-def _row(row: Any, line: str) -> Row:
-    if not isinstance(row, dict) or not isinstance(row.get("query"), str) or not row["query"].strip():
+def _row(line: bytes) -> Row:
+    """Raises ValueError that quotes nothing of the line."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its byte {error.start + 1} is not UTF-8") from None
+    row = json.loads(text, parse_constant=_no_constant)
+    query = row.get("query") if isinstance(row, dict) else None
+    if not isinstance(query, str) or not query.strip():
         raise ValueError('there is no "query" with text in it')
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise ValueError('"query" has half of a character, a lone surrogate')
     quality = row.get("quality")
     if not isinstance(quality, dict):
-        raise ValueError(f'"quality" is {quality!r}, not an object of models')
-    for model, samples in quality.items():
-        if not isinstance(samples, list) or not all(type(q) in (int, float) and math.isfinite(q) for q in samples):
-            raise ValueError(f"the quality of {model!r} is {samples!r}, not a list of finite numbers")
-    answered = {model: [float(q) for q in samples] for model, samples in quality.items() if samples}
-    return Row(row["query"], str(row.get("source", "")), answered, line)
+        raise ValueError('"quality" is not an object of models')
+    answered = {model: _samples(model, samples) for model, samples in quality.items() if samples != []}
+    return Row(query, str(row.get("source", "")), answered, text.rstrip("\r\n"))
+
+
+def _samples(model: str, samples: Any) -> list[float]:
+    """One response's quality may stand without brackets."""
+    samples = samples if isinstance(samples, list) else [samples]
+    if not all(type(q) in (int, float) for q in samples):
+        raise ValueError(f"the quality of {model!r} is not a number or a list of numbers")
+    if not all(abs(q) <= MAX_QUALITY for q in samples):
+        raise ValueError(f"the quality of {model!r} is beyond {MAX_QUALITY:g}")
+    return [float(q) for q in samples]
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def normalised(query: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs parts of examples/fine-tune that need no PyTorch: prints t* of graded data, and what is said of a bad row."""
+"""Runs a part of examples/fine-tune that needs no PyTorch on a test's files, and prints what it finds: PROGRAMS FOLDER PART."""
 
 import json
 import sys
@@ -6,31 +6,27 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 
-import folder
 import labels
 from query_data import read
 
-graded, bad, out = map(Path, sys.argv[2:5])
-rows = read(graded)
-relaxation = labels.best_relaxation([labels.gaps(row.quality["s"], row.quality["l"]) for row in rows])
-try:
-    read(bad)
-    fault = None
-except ValueError as error:
-    fault = str(error)
+place = Path(sys.argv[2])
 
 
-def half(made: Path) -> None:
-    (made / "router.json").write_text("half", encoding="utf-8")
-    raise OSError("no space left")
+def fault(run) -> str | None:
+    try:
+        run()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
-(out / "router.json").write_text("old", encoding="utf-8")
-try:
-    folder.write(out, half)
-except OSError:
-    pass
-after_failure = (out / "router.json").read_text(encoding="utf-8")
-folder.write(out, lambda made: (made / "model.onnx").write_text("new", encoding="utf-8"))
-after = sorted(file.name for file in out.iterdir())
-print(json.dumps({"relaxation": relaxation, "fault": fault, "after_failure": after_failure, "after": after}))
+match sys.argv[3]:
+    case "rows":
+        rows = read(place / "graded.jsonl")
+        report = {
+            "lines": [row.line for row in rows],
+            "relaxation": labels.best_relaxation([labels.gaps(row.quality["s"], row.quality["l"]) for row in rows]),
+        }
+    case "faults":
+        report = {file.name: fault(lambda file=file: read(file)) for file in (place / "bad").iterdir()}
+print(json.dumps(report))

@@ -36,29 +36,72 @@ fn routers_pass_the_onnx_checker_and_score_alike_in_plain_onnxruntime() {
     }
 }
 
-#[test]
-fn fine_tuning_reads_labels_and_writes_as_the_lab_does() {
-    let place = Place::new();
-    let folder = place.folder.path();
-    // Graded, with more different losses than the search looks at, and most of them small.
+/// Graded, with more different losses than the search for t* looks at, and most of them small; a byte order mark, a carriage
+/// return at the end of each line, a blank line, and a quality without brackets.
+fn graded() -> String {
     let line = |number: u32| {
         let quality = |at: u32| f64::from((number * 7 + at * 13) % 101) / 100.0;
         let small: Vec<f64> = (0..4).map(|at| quality(at) * 0.9 + f64::from(number) * 1e-5).collect();
         let large: Vec<f64> = (4..8).map(|at| quality(at).sqrt()).collect();
-        json!({"query": format!("query {number}"), "quality": {"s": small, "l": large}}).to_string() + "\n"
+        let quality = if number == 7 { json!({"s": small[0], "l": large}) } else { json!({"s": small, "l": large}) };
+        json!({"query": format!("What is {number} times the {number}th prime?"), "quality": quality}).to_string()
+            + "\r\n"
     };
-    fs::write(folder.join("graded.jsonl"), (0..300).map(line).collect::<String>()).unwrap();
-    fs::write(folder.join("bad.jsonl"), format!("{}{{\"query\": \" \", \"quality\": {{}}}}\n", line(0))).unwrap();
-    fs::create_dir(folder.join("old")).unwrap();
-    let programs = artifacts::workspace().join("examples/fine-tune");
-    let files = ["graded.jsonl", "bad.jsonl", "old"].map(|name| folder.join(name));
-    let found = python("check_fine_tune.py", &[&programs, &files[0], &files[1], &files[2]]);
+    format!("\u{feff}{}\r\n{}", line(0), (1..300).map(line).collect::<String>())
+}
 
-    let label = ["label", "--json", "--kind", "trans", "--data", "graded.jsonl", "--small", "s", "--large", "l"];
+fn fine_tune(place: &Place, part: &str) -> Value {
+    let programs = artifacts::workspace().join("examples/fine-tune");
+    python("check_fine_tune.py", &[&programs, place.folder.path(), Path::new(part)])
+}
+
+fn pair<'a>(file: &'a str, small: &'a str, large: &'a str) -> [&'a str; 6] {
+    ["--data", file, "--small", small, "--large", large]
+}
+
+#[test]
+fn fine_tuning_reads_and_labels_as_the_lab_does() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("graded.jsonl"), graded()).unwrap();
+    let found = fine_tune(&place, "rows");
+    let graded = graded();
+    let lines: Vec<_> = graded.trim_start_matches('\u{feff}').split("\r\n").filter(|line| !line.is_empty()).collect();
+    assert_eq!(found["lines"], json!(lines));
+    let label = [&["label", "--json", "--kind", "trans"], &pair("graded.jsonl", "s", "l")[..]].concat();
     let report: Value = serde_json::from_slice(&place.run_alone(&label).stdout).unwrap();
     let (ours, theirs) = (report["relaxation"].as_f64().unwrap(), found["relaxation"].as_f64().unwrap());
     assert!(ours > 0.0 && (ours - theirs).abs() < 1e-12, "{ours} and {theirs}");
-    let fault = found["fault"].as_str().unwrap();
-    assert!(fault.contains("bad.jsonl line 2: there is no \"query\" with text in it"), "{fault}");
-    assert_eq!((&found["after_failure"], &found["after"]), (&json!("old"), &json!(["model.onnx"])));
+}
+
+#[test]
+fn fine_tuning_refuses_the_rows_that_the_lab_refuses() {
+    let place = Place::new();
+    let long = vec![b' '; (4 << 20) + 1];
+    let bad: [(&[u8], &str); 10] = [
+        (br#"{"query": " ", "quality": {"s": 1, "l": 1}}"#, "there is no \"query\" with text in it"),
+        (b"my secret prompt", "Expecting value"),
+        (b"{\"query\": \"my secret \xff\", \"quality\": {\"s\": 1, \"l\": 1}}", "its byte 22 is not UTF-8"),
+        (br#"{"query": "my secret \ud800", "quality": {"s": 1, "l": 1}}"#, "\"query\" has half of a character"),
+        (br#"{"query": "q", "quality": {"s": [NaN], "l": 1}}"#, "NaN is no JSON number"),
+        (br#"{"query": "q", "quality": {"s": [0, 1e101], "l": 1}}"#, "the quality of 's' is beyond 1e+100"),
+        (br#"{"query": "q", "quality": {"s": 0, "l": -2e100}}"#, "the quality of 'l' is beyond 1e+100"),
+        (br#"{"query": "q", "quality": {"s": ["my secret"], "l": 1}}"#, "the quality of 's' is not a number"),
+        (br#"{"query": "q", "quality": "my secret"}"#, "\"quality\" is not an object of models"),
+        (&long, "it is longer than 4 MiB"),
+    ];
+    fs::create_dir(place.folder.path().join("bad")).unwrap();
+    for (number, (line, _)) in bad.iter().enumerate() {
+        let content = [br#"{"query": "q", "quality": {"s": 1, "l": 1}}"#, &b"\n"[..], line, b"\n"].concat();
+        fs::write(place.folder.path().join(format!("bad/{number}")), content).unwrap();
+    }
+    let found = fine_tune(&place, "faults");
+    for (number, (_, problem)) in bad.iter().enumerate() {
+        let theirs = found[number.to_string()].as_str().unwrap();
+        let told = theirs.contains(&format!("bad/{number} line 2: {problem}")) && theirs.contains("each line must be");
+        assert!(told && !theirs.contains("secret"), "{theirs}");
+        let file = format!("bad/{number}");
+        let ours = place.run_alone(&[&["label", "--kind", "prob"], &pair(&file, "s", "l")[..]].concat());
+        let ours = String::from_utf8(ours.stderr).unwrap();
+        assert!(ours.contains(&format!("{file}, line 2: ")), "{ours}");
+    }
 }
