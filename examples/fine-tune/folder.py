@@ -7,13 +7,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+# What a router's folder is made of; an encoder's is the last two.
+PARTS = ("router.json", "model.onnx", "tokenizer.json")
+
 
 def write(out: Path, fill: Callable[[Path], None]) -> None:
-    """Makes a folder beside `out` with `fill`, and puts it there when it is whole; what was there stays until then."""
+    """Makes a folder beside `out` with `fill`, and puts it there when it is whole; what was there stays until then.
+
+    `replaceable` must have allowed it: everything in `out` is removed.
+    """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, and must be a folder")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as staging:
         made, before = Path(staging) / "made", Path(staging) / "before"
         made.mkdir()
@@ -29,9 +33,22 @@ def write(out: Path, fill: Callable[[Path], None]) -> None:
 
 
 def replaceable(out: Path, force: bool) -> None:
-    """Refuses a folder that has something in it, before any work: --force allows it."""
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise ValueError(f"--out {out} is not empty: choose another folder, or give --force to replace it")
+    """Checks, before any work, that `write` can make the folder, by the rule of `hybrid-llm train --out`: what is there must
+    be empty, or, with `force`, have nothing but a router or an encoder in it."""
+    out = out.resolve()
+    around = next((parent for parent in out.parents if parent.exists()), out)
+    if not around.is_dir():
+        raise ValueError(f"--out {out} cannot be made: {around} is not a folder")
+    if not out.exists():
+        return
+    found = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else [out.name]
+    if found and (not force or not out.is_dir()):
+        raise ValueError(f"--out {out} exists: choose another folder, or --force to replace the router in it")
+    foreign = [name for name in found if name not in PARTS]
+    if foreign:
+        raise ValueError(
+            f"--out {out} is not replaced, even with --force: it has {foreign[0]}, which is no part of a router's folder"
+        )
 
 
 def sha256(path: Path) -> str:

@@ -105,3 +105,20 @@ fn fine_tuning_refuses_the_rows_that_the_lab_refuses() {
         assert!(ours.contains(&format!("{file}, line 2: ")), "{ours}");
     }
 }
+
+#[test]
+fn fine_tuning_replaces_the_folders_that_the_lab_replaces() {
+    let place = Place::new();
+    let found = fine_tune(&place, "folders").to_string().replace(&place.folder.path().display().to_string(), "DIR");
+    let expected = json!({
+        "empty": null,
+        "encoder": null,
+        "router": null,
+        "new": null,
+        "not forced": "--out DIR/router exists: choose another folder, or --force to replace the router in it",
+        "file": "--out DIR/router/router.json exists: choose another folder, or --force to replace the router in it",
+        "in a file": "--out DIR/router/router.json/deep/er cannot be made: DIR/router/router.json is not a folder",
+        "more": "--out DIR/router is not replaced, even with --force: it has thesis.tex, which is no part of a router's folder",
+    });
+    assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), expected);
+}
