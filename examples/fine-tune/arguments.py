@@ -106,7 +106,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         help="lower a query's ranking by L of its standard deviations for each of the length's (default: %(default)s)",
     )
     how.add_argument("--evaluations", type=_count, default=2, help="checkpoints an epoch (default: %(default)s)")
-    how.add_argument("--choose-by", choices=("apgr", "loss"), default="apgr", help="what makes a checkpoint the best")
+    how.add_argument(
+        "--choose-by", choices=("apgr", "loss"), default="apgr",
+        help="what makes a checkpoint the best (default: %(default)s; the loss where the large model is nowhere better)",
+    )
     how.add_argument("--bf16", action="store_true", help="compute in bfloat16: faster on CPUs and GPUs that have it")
     how.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     train.add_argument("--name", default="default", help="the router's name (default: %(default)s)")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 CUTS = 10  # RouteLLM's number of quantiles
+SAME = 1e-12  # a gap of so small a part of the qualities is only the order in which they were added
 
 
 def apgr(score: NDArray[np.float64], small: NDArray[np.float64], large: NDArray[np.float64]) -> float:
-    """Area under the recovered part of the quality gap over the share of calls to the large model; NaN without a gap."""
+    """Area under the recovered part of the quality gap over the share of calls to the large model.
+
+    NaN where the large model is not better, as there is nothing to recover, and where a score is NaN.
+    """
     gap = large.mean() - small.mean()
-    if gap == 0:
-        return float("nan")
+    last_bits = SAME * (np.abs(large).mean() + np.abs(small).mean())
+    if not gap > last_bits or np.isnan(score).any():
+        return math.nan
     need = -score
     thresholds = np.unique(np.quantile(need, np.linspace(0, 1, CUTS + 1)))
     calls, quality = [0.0], [float(small.mean())]  # RouteLLM's last threshold: strictly above the maximum
@@ -23,6 +30,11 @@ def apgr(score: NDArray[np.float64], small: NDArray[np.float64], large: NDArray[
     return float(np.trapezoid((np.array(quality) - small.mean()) / gap, np.array(calls)))
 
 
+def better(one: float, other: float) -> bool:
+    """Whether a figure is the higher one. One that is not defined never is, and stands in no other's way."""
+    return not math.isnan(one) and (math.isnan(other) or one > other)
+
+
 def apgr_by_file(
     score: NDArray[np.float64], small: NDArray[np.float64], large: NDArray[np.float64], file: NDArray[np.int64], count: int
 ) -> tuple[list[float], float]:
@@ -31,10 +43,10 @@ def apgr_by_file(
     A file counts by the square root of its rows, as the error of its figure falls with it.
     """
     here = [file == i for i in range(count)]
-    values = [apgr(score[rows], small[rows], large[rows]) if rows.any() else float("nan") for rows in here]
+    values = [apgr(score[rows], small[rows], large[rows]) if rows.any() else math.nan for rows in here]
     sizes = np.sqrt([rows.sum() for rows in here])
     known = ~np.isnan(values)
-    mean = float(np.average(np.array(values)[known], weights=sizes[known])) if known.any() else float("nan")
+    mean = float(np.average(np.array(values)[known], weights=sizes[known])) if known.any() else math.nan
     return values, mean
 
 
@@ -53,17 +65,32 @@ def error_of_difference(
 
 
 def platt(rank: NDArray[np.float64], label: NDArray[np.float32]) -> tuple[float, float]:
-    """Slope and offset of the logit at which the sigmoid best predicts the label: Newton's method, slope above zero."""
-    x = np.column_stack([rank, np.ones_like(rank)])
-    parameters = np.zeros(2)
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-x @ parameters))
-        gradient = x.T @ (p - label) / len(rank) + np.array([1e-6, 0.0]) * parameters
-        hessian = (x * (p * (1 - p))[:, None]).T @ x / len(rank) + 1e-9 * np.eye(2)
-        parameters = parameters - np.linalg.solve(hessian, gradient)
-    if parameters[0] <= 0:
+    """Slope and offset of the logit at which the sigmoid best predicts the label, slope above zero."""
+    centre, spread = float(rank.mean()), float(rank.std())
+    slope, offset = _logistic((rank - centre) / spread, label) if np.ptp(rank) > 0 else (0.0, 0.0)
+    if not slope > 0:
         raise ValueError(
             "on the held-out rows the ranking is no better than its reverse: there is nothing to serve; "
             "check which model is the small one, or give more data"
         )
+    return slope / spread, offset - slope / spread * centre
+
+
+def _logistic(standard: NDArray[np.float64], label: NDArray[np.float32]) -> tuple[float, float]:
+    """Logistic regression on one column of mean 0 and spread 1, by Newton's method with steps that never lead upwards."""
+    x = np.column_stack([standard, np.ones_like(standard)])
+    ridge = np.diag([1e-6, 1e-9])  # where a threshold tells the labels apart, no finite slope is best
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        logit = x @ parameters
+        return float((np.logaddexp(0.0, logit) - label * logit).mean() + parameters @ ridge @ parameters / 2)
+
+    parameters = np.zeros(2)
+    for _ in range(100):
+        p = 0.5 + 0.5 * np.tanh(x @ parameters / 2)  # the sigmoid, without overflow
+        gradient = x.T @ (p - label) / len(x) + ridge @ parameters
+        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x / len(x) + ridge, gradient)
+        while np.abs(step).max() > 1e-12 and loss(parameters - step) > loss(parameters):
+            step /= 2
+        parameters = parameters - step
     return float(parameters[0]), float(parameters[1])

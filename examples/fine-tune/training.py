@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from encoder import Encoder, Heads
+from figures import better
 
 # The weights of the encoder and of the heads, by name.
 State = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -155,10 +156,15 @@ class Trainer:
             batches += [near[i : i + size] for i in range(0, len(near), size)]
         return [batches[i] for i in self.random.permutation(len(batches))]
 
-    def fine_tune(self, evaluate: Callable[[str], float]) -> str:
-        """Trains; `evaluate` judges the averaged weights, the higher the better. Leaves the best, and names it."""
+    def fine_tune(self, evaluate: Callable[[str], float], fresh: bool) -> str:
+        """Trains; `evaluate` judges the averaged weights, the higher the better. Leaves the best, and names it.
+
+        With `fresh` heads the weights at the start are not among what is chosen from: they score all queries alike.
+        Raises ValueError where no checkpoint has a figure.
+        """
         s = self.settings
-        best = (evaluate("epoch 0"), "epoch 0", self.state())
+        first = evaluate("epoch 0")
+        best = (math.nan if fresh else first, "epoch 0", self.state())
         groups = self._groups()
         rates = [group["lr"] for group in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=s.weight_decay)
@@ -194,11 +200,13 @@ class Trainer:
                 _copy(average, parameters)
                 title = f"epoch {(step + 1) / epoch_steps:.2f}"
                 value = evaluate(title)
-                if value > best[0]:
+                if better(value, best[0]):
                     best = (value, title, self.state())
                 _copy(current, parameters)
                 self.encoder.train()
         bar.close()
+        if math.isnan(best[0]):
+            raise ValueError("no checkpoint has a figure: training ran away; give a lower --lr and --head-lr")
         self._load(best[2])
         self.encoder.eval()
         return best[1]

@@ -107,6 +107,25 @@ fn fine_tuning_refuses_the_rows_that_the_lab_refuses() {
 }
 
 #[test]
+fn fine_tuning_measures_as_the_lab_does() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("graded.jsonl"), graded()).unwrap();
+    let router = default_router();
+    let scores = place.run(&["score", "--json", "--router", &router, "graded.jsonl"]).stdout;
+    fs::write(place.folder.path().join("scores.jsonl"), scores).unwrap();
+    let found = fine_tune(&place, "figures");
+    let apgr = |small, large| {
+        let evaluate = ["evaluate", "--json", "--draws", "100", "--router", &router];
+        let output = place.run(&[&evaluate, &pair("graded.jsonl", small, large)[..]].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["apgr"]["value"].clone()
+    };
+    let (ours, theirs) = (apgr("s", "l").as_f64().unwrap(), found[0].as_f64().unwrap());
+    assert!((ours - theirs).abs() < 1e-9 && (ours - 0.5).abs() > 1e-3, "{ours} and {theirs}");
+    assert_eq!((apgr("l", "s"), &found[1]), (Value::Null, &Value::Null), "the large model is not better");
+}
+
+#[test]
 fn fine_tuning_replaces_the_folders_that_the_lab_replaces() {
     let place = Place::new();
     let found = fine_tune(&place, "folders").to_string().replace(&place.folder.path().display().to_string(), "DIR");
