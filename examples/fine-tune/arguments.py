@@ -79,7 +79,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--held-out", type=_count, default=3, metavar="N",
         help="twentieths of the queries that are not trained on, by a hash of the text (default: %(default)s)",
     )
-    data.add_argument("--write-held-out", type=Path, metavar="DIR", help="write these rows there, to calibrate on")
+    data.add_argument(
+        "--write-held-out", type=Path, metavar="DIR", help="write these rows there as FILE.held-out.jsonl, to calibrate on"
+    )
 
     how = train.add_argument_group("training")
     how.add_argument("--epochs", type=_number, default=5.0, help="default: %(default)s, as the paper")

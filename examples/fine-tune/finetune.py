@@ -67,11 +67,15 @@ def load(recipe: Recipe) -> tuple[list[Row], np.ndarray, list[set[str]]]:
 
 
 def write_held_out(folder: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
+    """Writes a file for each training file, by a name that is not its own: `calibrate` warns of files that were trained on."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, data in enumerate(recipe.train):
-        lines = [rows[i].line.rstrip("\n") + "\n" for i in validate if file[i] == index]
-        (folder / f"{data.name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    print(f"wrote {len(validate)} held-out rows to {folder}")
+    # Two entries may be pairs of one file, or files of one name in two folders.
+    lines: dict[str, dict[str, None]] = {data.name: {} for data in recipe.train}
+    for i in validate:
+        lines[recipe.train[file[i]].name][rows[i].line] = None
+    for name, found in lines.items():
+        (folder / f"{name}.held-out.jsonl").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    print(f"wrote {sum(map(len, lines.values()))} held-out rows to {folder}")
 
 
 def cut(ids: list[int], most: int) -> list[int]:
@@ -206,6 +210,7 @@ def train(args: argparse.Namespace) -> int:
         "trained_on": [
             {
                 "source": data.source or data.name,
+                "file": data.file.name,
                 "rows": int((file[training] == index).sum()),
                 "held_out": int((file[validate] == index).sum()),
                 "small": "+".join(recipe.called(data.small, known[index])),
