@@ -6,6 +6,8 @@
 
 /// RouteLLM's number of quantiles between thresholds.
 const CUTS: usize = 10;
+/// A difference of so small a part of two means is what their additions left.
+const ROUNDING: f64 = 1e-12;
 /// The cost advantages at which the drop is reported, as shares.
 pub const SHARES: [f64; 3] = [0.1, 0.2, 0.4];
 
@@ -149,7 +151,7 @@ impl Sweep {
     /// eleven thresholds: strictly above the highest, then at the quantiles. `None` where the large model is not better.
     fn recovered(&self) -> Option<Vec<(f64, f64)>> {
         let (n, gap) = (self.count(), self.large - self.small);
-        if gap <= 0.0 {
+        if gap <= ROUNDING * self.large.abs().max(self.small.abs()) {
             return None;
         }
         let whole = (n, self.large - self.steps.last()?.lost / n);
@@ -317,6 +319,9 @@ mod tests {
     fn there_is_no_gap_to_recover_where_large_is_not_better() {
         let figures = sweep(&[1.0, 0.0], &[1.0, 1.0], &[1.0, 0.0]).figures();
         assert_eq!((figures.apgr, figures.cpt50, figures.drop_at[2]), (None, None, Some(0.0)));
+        // These tenths do not add up to the same in both orders.
+        let tenths = sweep(&[1.0, 0.5, 0.0], &[0.3, 0.2, 0.1], &[0.1, 0.2, 0.3]);
+        assert!(tenths.large > tenths.small && tenths.figures().apgr.is_none());
     }
 
     #[test]
