@@ -17,15 +17,15 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// One route for all paths, threshold 0.5, and whatever `change` does to that.
+    /// One route for all paths, threshold 0.5, timeouts that no busy machine meets, and whatever `change` does to that.
     pub(crate) async fn start(change: impl FnOnce(Setup) -> Setup) -> Self {
         let (small, large) = (StandIn::model("small").await, StandIn::model("large").await);
         let scorer = scorer::scripted().await;
         let setup = Setup::reference()
+            .patient()
             .cluster("llama-8b", &small.endpoint())
             .cluster("gpt", &large.endpoint())
             .cluster("hybrid-llm-scorer", &scorer.endpoint())
-            .plugin("/scorer/timeout_ms", json!(500))
             .routes(&[Route::new("chat", "/", json!({"pair": "chat", "threshold": 0.5}))]);
         let envoy = change(setup).start().await.unwrap();
         Self { envoy, small, large, scorer }

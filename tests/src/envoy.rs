@@ -4,14 +4,17 @@ use crate::artifacts;
 use crate::fetch;
 use crate::http::{self, Endpoint, Error};
 use crate::process::Process;
+use crate::wait::{PATIENCE, PAUSE};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 use tempfile::TempDir;
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const HTTP_FILTERS: &str = "/filter_chains/0/filters/0/typed_config/http_filters";
+/// What a patient setup waits for a connection, a score and a body.
+const PATIENT_SECONDS: u32 = 30;
 
 /// What to start: the reference configuration, changed.
 #[derive(Debug, Clone)]
@@ -86,6 +89,17 @@ impl Setup {
     #[must_use]
     pub fn plugin(self, pointer: &str, value: Value) -> Self {
         self.wasm(&format!("/configuration/value{pointer}"), value)
+    }
+
+    /// Waits for connections, scores and bodies as long as a starved machine may need: nothing times out that would come.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        let clusters = self.bootstrap.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
+        for cluster in clusters.expect("the reference has clusters") {
+            cluster["connect_timeout"] = json!(format!("{PATIENT_SECONDS}s"));
+        }
+        let milliseconds = json!(PATIENT_SECONDS * 1000);
+        self.plugin("/scorer/timeout_ms", milliseconds.clone()).plugin("/body_timeout_ms", milliseconds)
     }
 
     /// Replaces the Wasm filter, to measure what it is compared with; null takes it out.
@@ -274,7 +288,7 @@ impl Setup {
         command.arg("--admin-address-path").arg(&admin_file);
         let log = dir.path().join("envoy.log");
         let mut process = Process::start(&mut command, &log).map_err(|error| format!("{command:?}: {error}"))?;
-        let found = process.wait_for(Duration::from_secs(60), async || find_endpoints(&admin_file).await).await;
+        let found = process.wait_for(async || find_endpoints(&admin_file).await).await;
         let (listener, admin) = found.map_err(|error| format!("Envoy {error}"))?;
         Ok(Envoy { process, dir, setup: self, listener, admin })
     }
@@ -377,12 +391,13 @@ impl Envoy {
     /// Writes a changed configuration, as an operator would, and waits until Envoy has taken it or refused it.
     ///
     /// # Errors
-    /// Envoy did neither within ten seconds.
+    /// Envoy did neither within [`PATIENCE`].
     pub async fn update(&mut self, change: impl FnOnce(Setup) -> Setup) -> Result<Update, Error> {
         let before = self.updates().await?;
         self.setup = change(self.setup.clone());
         self.setup.write(self.dir.path())?;
-        for _ in 0..500 {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
             let now = self.updates().await?;
             if now.refused > before.refused {
                 return Ok(Update::Refused);
@@ -390,7 +405,7 @@ impl Envoy {
             if now.taken > before.taken {
                 return Ok(Update::Taken);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PAUSE).await;
         }
         Err("Envoy did not see the new configuration".into())
     }

@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 client and server over TCP and Unix sockets, for tests that care about exact bytes and timing.
 
+use crate::wait::PATIENCE;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -8,7 +9,6 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 
 /// Where a server listens.
@@ -53,7 +53,7 @@ where
     B::Error: Into<Error>,
 {
     let mut sender = connect(endpoint).await?;
-    Ok(tokio::time::timeout(Duration::from_secs(30), sender.send_request(request)).await??)
+    Ok(tokio::time::timeout(PATIENCE, sender.send_request(request)).await??)
 }
 
 /// A whole response.
@@ -99,7 +99,8 @@ where
 /// Reads the rest of a response.
 pub async fn collect(response: Response<Incoming>) -> Result<Reply, Error> {
     let (parts, body) = response.into_parts();
-    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await?.to_bytes() })
+    let body = tokio::time::timeout(PATIENCE, body.collect()).await??.to_bytes();
+    Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
 /// A `GET`.

@@ -15,3 +15,4 @@ pub mod scorer;
 pub mod show;
 pub mod upstream;
 pub mod vendors;
+pub mod wait;

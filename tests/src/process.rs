@@ -1,9 +1,10 @@
 //! A child process that does not outlive the value that started it, with its output in a file.
 
+use crate::wait::{PATIENCE, PAUSE};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A running program.
 #[derive(Debug)]
@@ -23,11 +24,21 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
+    /// Starts the command with output streams that break where it writes, since nobody reads them.
+    ///
+    /// # Errors
+    /// The program can't be started.
+    pub fn start_unread(command: &mut Command) -> std::io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop((child.stdout.take(), child.stderr.take()));
+        Ok(Self { child, log: PathBuf::new() })
+    }
+
     /// Waits until `ready` gives a value.
     ///
     /// # Errors
-    /// The program ended, or took longer than `limit`; the message ends with what it printed last.
-    pub async fn wait_for<T>(&mut self, limit: Duration, ready: impl AsyncFn() -> Option<T>) -> Result<T, String> {
+    /// The program ended, or was not ready within [`PATIENCE`]; the message ends with what it printed last.
+    pub async fn wait_for<T>(&mut self, ready: impl AsyncFn() -> Option<T>) -> Result<T, String> {
         let start = Instant::now();
         loop {
             if let Some(value) = ready().await {
@@ -36,21 +47,21 @@ impl Process {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended with {status}:\n{}", self.log_tail()));
             }
-            if start.elapsed() > limit {
-                return Err(format!("was not ready after {limit:?}:\n{}", self.log_tail()));
+            if start.elapsed() > PATIENCE {
+                return Err(format!("was not ready after {PATIENCE:?}:\n{}", self.log_tail()));
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Waits for the program to end by itself; `None` when it is still running after `limit`.
-    pub async fn wait_for_end(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+    /// Waits for the program to end by itself; `None` when it is still running after [`PATIENCE`].
+    pub async fn wait_for_end(&mut self) -> Option<std::process::ExitStatus> {
         let start = Instant::now();
-        while start.elapsed() < limit {
+        while start.elapsed() < PATIENCE {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PAUSE).await;
         }
         None
     }

@@ -8,7 +8,6 @@ use crate::upstream::{Recorded, StandIn, reply};
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running `hybrid-llm serve` with the default router, on a Unix socket; it stops when dropped.
@@ -40,6 +39,8 @@ impl Scorer {
         let socket = dir.path().join("scorer.sock");
         let mut command = Command::new(artifacts::scorer(profile)?);
         command.args(["serve", "--listen", "none", "--unix"]).arg(&socket).arg("--router").arg(router);
+        // For those who ask it directly, and send no deadline: a busy machine may need longer than the default.
+        command.args(["--deadline-ms", "60000"]);
         command.arg("--onnxruntime").arg(fetch::onnxruntime()?).args(flags);
         let endpoint = Endpoint::Unix(socket);
         let process = launch(&mut command, &endpoint, dir.path()).await?;
@@ -59,22 +60,26 @@ impl Scorer {
 async fn launch(command: &mut Command, endpoint: &Endpoint, dir: &Path) -> Result<Process, Error> {
     let mut process = Process::start(command, &dir.join("scorer.log"))?;
     let ready = async || (http::get(endpoint, "/readyz").await.ok()?.status == 200).then_some(());
-    process.wait_for(Duration::from_secs(60), ready).await.map_err(|error| format!("the scorer {error}"))?;
+    process.wait_for(ready).await.map_err(|error| format!("the scorer {error}"))?;
     Ok(process)
 }
 
-/// A stand-in for the scorer. The query's first two words say what it answers: `score 0.8`, `status 500`, or one of
-/// `slow`, `garbage`, `nan`, `refuse`; any other query scores 0.5. Its share falls with the score, and so does its drop.
+/// A stand-in for the scorer. The query's first two words say what it answers: `score 0.8`, `status 500`, or one of `slow`,
+/// which it never answers, `held`, which waits for [`StandIn::release_piece`], `garbage`, `nan`, `refuse`; any other query
+/// scores 0.5. Its share falls with the score, and so does its drop.
 pub async fn scripted() -> StandIn {
-    StandIn::start(|request, _| async move {
+    StandIn::start(|request, pieces| async move {
         let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let query = asked["query"].as_str().unwrap_or_default().to_owned();
         let mut words = query.split_whitespace();
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         match first {
             "status" => reply(second.parse().unwrap_or(500), r#"{"error":{"code":"scripted","message":"scripted"}}"#),
-            "slow" => {
-                tokio::time::sleep(Duration::from_secs(5)).await;
+            "slow" => std::future::pending().await,
+            "held" => {
+                if let Ok(permit) = pieces.acquire().await {
+                    permit.forget();
+                }
                 reply(200, scored(0.5))
             }
             "garbage" => reply(200, "\u{0}not json"),
