@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -104,11 +104,9 @@ where
                 Ok::<_, hyper::Error>(answer(request, pieces).await)
             }
         });
-        connections.spawn(
-            hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service),
-        );
+        // Without a timer it never closes an idle connection, which the next request could meet.
+        let server = hyper::server::conn::http1::Builder::new();
+        connections.spawn(server.serve_connection(TokioIo::new(stream), service));
     }
 }
 
