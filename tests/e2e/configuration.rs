@@ -2,6 +2,7 @@
 
 use crate::stack::Stack;
 use hybrid_llm_tests::envoy::{Setup, Update};
+use hybrid_llm_tests::wait::until;
 use serde_json::json;
 
 #[tokio::test]
@@ -20,7 +21,7 @@ async fn a_wrong_configuration_stops_envoy_at_the_start_and_says_why() {
 #[tokio::test]
 async fn json_text_and_a_struct_say_the_same() {
     let configuration = json!({
-        "scorer": {"cluster": "hybrid-llm-scorer", "timeout_ms": 500},
+        "scorer": {"cluster": "hybrid-llm-scorer", "timeout_ms": 30_000},
         "pairs": {"chat": {
             "small": {"cluster": "llama-8b", "model": "tiny"},
             "large": {"cluster": "gpt", "model": "huge"},
@@ -36,11 +37,7 @@ async fn json_text_and_a_struct_say_the_same() {
 
 #[tokio::test]
 async fn a_wrong_update_leaves_the_old_configuration_in_force() {
-    let mut stack = Stack::start(|setup| {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        setup.dynamic_listener().listen(free)
-    })
-    .await;
+    let mut stack = Stack::start(Setup::dynamic_listener).await;
     stack.ask("score 0.9").await.expect("small", "score");
 
     let update = stack.envoy.update(|setup| setup.plugin("/pairs/chat/small/cluster", json!(""))).await.unwrap();
@@ -56,11 +53,5 @@ async fn a_wrong_update_leaves_the_old_configuration_in_force() {
     };
     assert_eq!(stack.envoy.update(mended).await.unwrap(), Update::Taken);
     // A listener is replaced a moment after Envoy has taken it.
-    for _ in 0..100 {
-        if stack.ask("score 0.9").await.model() == "newer" {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the new configuration never came into force");
+    until("the new configuration", async || (stack.ask("score 0.9").await.model() == "newer").then_some(())).await;
 }
