@@ -6,11 +6,11 @@ use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use hybrid_llm_tests::http::{self, open, post};
 use hybrid_llm_tests::upstream::STREAMED_PIECES;
+use hybrid_llm_tests::wait::{PATIENCE, until};
 use hyper::Request;
 use serde_json::json;
 use std::convert::Infallible;
 use std::io::Write;
-use std::time::Duration;
 
 #[tokio::test]
 async fn every_byte_but_the_models_name_arrives_as_sent() {
@@ -168,14 +168,13 @@ async fn a_streamed_answer_arrives_in_pieces_as_sent() {
     for piece in 0..STREAMED_PIECES {
         let want = format!("piece {piece} ");
         while !text.contains(&want) {
-            let frame = tokio::time::timeout(Duration::from_secs(10), body.frame()).await.expect("a piece in time");
+            let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("a piece in time");
             text += std::str::from_utf8(frame.unwrap().unwrap().data_ref().unwrap()).unwrap();
         }
         stack.small.release_piece();
     }
-    while let Some(frame) = body.frame().await {
-        text += std::str::from_utf8(frame.unwrap().data_ref().unwrap()).unwrap();
-    }
+    let rest = tokio::time::timeout(PATIENCE, body.collect()).await.expect("the end in time").unwrap();
+    text += std::str::from_utf8(&rest.to_bytes()).unwrap();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     assert!(text.contains("llama-3.1-8b"));
 }
@@ -193,9 +192,8 @@ async fn a_body_that_is_late_is_released_to_large() {
     let (head, tail) = body.split_at(20);
     sender.send_data(Bytes::copy_from_slice(head.as_bytes())).await.unwrap();
     // The counter says when the filter has let the request go; only then does the rest follow.
-    while stack.counted(&[("reason", "body_timeout")]).await < 1.0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let released = async || (stack.counted(&[("reason", "body_timeout")]).await == 1.0).then_some(());
+    until("a request that is let go", released).await;
     sender.send_data(Bytes::copy_from_slice(tail.as_bytes())).await.unwrap();
     drop(sender);
     let answer = stack.answer(response.await.unwrap());
@@ -217,7 +215,11 @@ async fn without_stop_iteration_on_headers_requests_are_released_not_hung() {
 #[tokio::test]
 async fn a_long_conversation_takes_a_few_times_its_size() {
     let window = json!(1_000_000);
-    let stack = Stack::start(|setup| setup.plugin("/pairs/chat/small/context_tokens", window)).await;
+    let stack = Stack::start(|setup| {
+        let breaker = json!({"failures": 1, "open_ms": 1});
+        setup.plugin("/pairs/chat/small/context_tokens", window).plugin("/scorer/breaker", breaker)
+    })
+    .await;
     let mut grown = Vec::new();
     for size in [1_000, 250_000, 500_000, 1_000_000] {
         let turns = (0..200).map(|turn| {
@@ -226,8 +228,10 @@ async fn a_long_conversation_takes_a_few_times_its_size() {
         });
         let body = json!({"messages": turns.collect::<Vec<_>>(), "model": "auto"}).to_string();
         stack.send(CHAT, body.clone(), &[]).await.expect("small", "score");
-        // The filter's clock tells of it, and Envoy's log is written a little later.
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        // The filter's clock tells of it. By the same clock an open breaker tries again, and so it has ticked then.
+        stack.ask("status 500").await.expect("large", "scorer_error");
+        let ticked = async || (stack.ask("score 0.9").await.by == "small").then_some(());
+        until("a tick", ticked).await;
         grown.push((body.len() / 1024, stack.envoy.vm_memory_kib().unwrap()));
     }
     println!("KiB of body, KiB of VM memory: {grown:?}");
