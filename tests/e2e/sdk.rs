@@ -2,8 +2,9 @@
 
 use crate::stack::Stack;
 use hybrid_llm_tests::http::Endpoint;
+use hybrid_llm_tests::wait::PATIENCE;
 use hybrid_llm_tests::{artifacts, fetch, vendors};
-use std::process::Command;
+use tokio::process::Command;
 
 #[tokio::test]
 async fn official_clients_read_the_models_own_answers() {
@@ -19,7 +20,9 @@ async fn official_clients_read_the_models_own_answers() {
         .arg(artifacts::workspace().join("tests/sdk/drive.py"))
         .args([url(&stack.envoy.listener), url(&vendor.endpoint())]);
     drive.env("PYTHONPATH", fetch::sdks().unwrap()).env("NO_PROXY", "*").env("PYTHONDONTWRITEBYTECODE", "1");
-    let output = tokio::task::spawn_blocking(move || drive.output().unwrap()).await.unwrap();
+    // Six clients to load, and their hundreds of requests.
+    let output = tokio::time::timeout(5 * PATIENCE, drive.kill_on_drop(true).output()).await;
+    let output = output.expect("all cases in time").unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(printed.lines().filter(|line| line.starts_with("same\t")).count(), 74, "{printed}");
