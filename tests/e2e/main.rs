@@ -8,6 +8,7 @@ mod configuration;
 mod continuations;
 mod conversations;
 mod faults;
+mod memory;
 mod real;
 mod routing;
 mod sdk;
