@@ -2,9 +2,9 @@
 
 use crate::stack::{CHAT, Stack, chat, tool_loop, turns};
 use hybrid_llm_tests::envoy::Setup;
+use hybrid_llm_tests::wait::until;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::Duration;
 
 #[tokio::test]
 async fn affinity_keeps_a_conversation_together() {
@@ -121,14 +121,8 @@ async fn exploration_is_marked_and_can_be_told_again() {
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.map(|line| (line["request_id"].as_str().unwrap().to_owned(), line)).collect::<HashMap<_, _>>()
     };
-    let mut lines = logged(&stack.envoy.log());
-    for _ in 0..100 {
-        if lines.len() >= ids.len() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        lines = logged(&stack.envoy.log());
-    }
+    let all = async || Some(logged(&stack.envoy.log())).filter(|lines| lines.len() >= ids.len());
+    let lines = until("a line a request in the access log", all).await;
     for (id, reason) in ids {
         assert_eq!((&lines[&id]["reason"], &lines[&id]["score"]), (&json!(reason), &json!("0.9000")), "{id}");
     }

@@ -96,8 +96,8 @@ async fn start(arguments: &Arguments) -> Result<Running, Error> {
         .cluster("hybrid-llm-scorer", &scorer.endpoint)
         .cluster("llama-8b", &models[0].endpoint())
         .cluster("gpt", &models[1].endpoint())
-        // An unoptimised build on a busy laptop may need longer than the 100 ms of production.
-        .plugin("/scorer/timeout_ms", json!(1000))
+        // An unoptimised build on a busy laptop may need far longer than the 100 ms of production.
+        .plugin("/scorer/timeout_ms", json!(10_000))
         .routes(&[Route::new("chat", "/", arguments.dial.metadata())])
         .listen(arguments.port);
     let real = [

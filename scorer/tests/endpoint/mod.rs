@@ -165,9 +165,13 @@ impl Endpoint {
 
     /// Waits until there were so many requests.
     pub(crate) async fn until_asked(&self, requests: usize) {
-        while self.state.asked.lock().unwrap().len() < requests {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let enough = async {
+            while self.state.asked.lock().unwrap().len() < requests {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(120), enough).await;
+        assert!(waited.is_ok(), "{} of {requests} requests came", self.asked().len());
     }
 }
 
