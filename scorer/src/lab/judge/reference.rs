@@ -117,8 +117,12 @@ fn begins_in(before: &str) -> bool {
     let mut backwards = before.chars().rev();
     match (backwards.next(), backwards.next()) {
         (Some(','), second) => second.is_some_and(|c| c.is_ascii_digit()),
-        // A point without digits before it is a part of .4, but not of No.4 and ...4.
-        (Some('.'), second) => !second.is_some_and(|c| c.is_alphabetic() || c == '.'),
+        // A point without digits before it is a part of .4, but not of No.4 and ...4; nor are those of a date, 24.12.1980.
+        (Some('.'), second) => {
+            let digits = before.trim_end_matches('.').trim_end_matches(|c: char| c.is_ascii_digit());
+            let date = digits.len() + 1 < before.len() && digits.ends_with('.');
+            !date && !second.is_some_and(|c| c.is_alphabetic() || c == '.')
+        }
         _ => {
             let mut backwards = before.trim_end_matches(CURRENCIES).chars().rev();
             let minus = backwards.next().is_some_and(|c| MINUSES.contains(&c) || c == '±');
@@ -206,6 +210,8 @@ mod tests {
             ("It is ($.4)", "4", false),
             ("It is 0.4 kg", "4 kg", false),
             ("See No.4 of these", "4", true),
+            ("Born 24.12.1980.", "1980", true),
+            ("It is 12.1980", "1980", false),
             ("It is ...4", "4", true),
             ("It is,4", "4", true),
             // What stands behind.
