@@ -66,16 +66,16 @@ def load(recipe: Recipe) -> tuple[list[Row], np.ndarray, list[set[str]]]:
     return rows, np.array(file), known
 
 
-def write_held_out(folder: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
+def write_held_out(out: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
     """Writes a file for each training file, by a name that is not its own: `calibrate` warns of files that were trained on."""
-    folder.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     # Two entries may be pairs of one file, or files of one name in two folders.
     lines: dict[str, dict[str, None]] = {data.name: {} for data in recipe.train}
     for i in validate:
         lines[recipe.train[file[i]].name][rows[i].line] = None
     for name, found in lines.items():
-        (folder / f"{name}.held-out.jsonl").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
-    print(f"wrote {sum(map(len, lines.values()))} held-out rows to {folder}")
+        (out / f"{name}.held-out.jsonl").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    print(f"wrote {sum(map(len, lines.values()))} held-out rows to {out}")
 
 
 def cut(ids: list[int], most: int) -> list[int]:

@@ -3,7 +3,6 @@
 use crate::stack::{Answer, CHAT, Stack};
 use hybrid_llm_tests::artifacts::{self, Profile};
 use hybrid_llm_tests::envoy::Route;
-use hybrid_llm_tests::process::Process;
 use hybrid_llm_tests::scorer::Scorer;
 use hybrid_llm_tests::wait::PATIENCE;
 use hybrid_llm_tests::{fetch, http, metrics};
@@ -158,19 +157,10 @@ async fn a_stopped_scorer_drains_and_ends_well() {
 
 #[tokio::test]
 async fn a_scorer_whose_log_nobody_reads_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("scorer.sock");
-    let mut command = Command::new(artifacts::scorer(Profile::Dev).unwrap());
-    command.args(["serve", "--listen", "none", "--log-level", "debug", "--unix"]).arg(&socket);
-    command.arg("--router").arg(artifacts::default_router()).arg("--onnxruntime").arg(fetch::onnxruntime().unwrap());
-    let mut scorer = Process::start_unread(command.args(["--deadline-ms", "60000"])).unwrap();
-    let endpoint = http::Endpoint::Unix(socket);
-    let ready = async || (http::get(&endpoint, "/readyz").await.ok()?.status == 200).then_some(());
-    scorer.wait_for(ready).await.unwrap();
-    let reply = http::send(&endpoint, http::post("/v1/score", json!({"query": "hello"}).to_string(), &[])).await;
-    assert_eq!(reply.unwrap().status, 200);
-    scorer.terminate();
-    assert_eq!(scorer.wait_for_end().await.expect("it ends").code(), Some(0));
+    let mut scorer = Scorer::start_unread(Profile::Dev, &["--log-level", "debug"]).await.unwrap();
+    score(&scorer, "hello").await;
+    scorer.process.terminate();
+    assert_eq!(scorer.process.wait_for_end().await.expect("it ends").code(), Some(0));
 }
 
 #[tokio::test]

@@ -4,11 +4,10 @@ use crate::artifacts;
 use crate::fetch;
 use crate::http::{self, Endpoint, Error};
 use crate::process::Process;
-use crate::wait::{PATIENCE, PAUSE};
+use crate::wait::in_time;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 use tempfile::TempDir;
 
 const LISTENER: &str = "/static_resources/listeners/0";
@@ -391,23 +390,17 @@ impl Envoy {
     /// Writes a changed configuration, as an operator would, and waits until Envoy has taken it or refused it.
     ///
     /// # Errors
-    /// Envoy did neither within [`PATIENCE`].
+    /// Envoy did neither within [`PATIENCE`](crate::wait::PATIENCE).
     pub async fn update(&mut self, change: impl FnOnce(Setup) -> Setup) -> Result<Update, Error> {
         let before = self.updates().await?;
         self.setup = change(self.setup.clone());
         self.setup.write(self.dir.path())?;
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            let now = self.updates().await?;
-            if now.refused > before.refused {
-                return Ok(Update::Refused);
-            }
-            if now.taken > before.taken {
-                return Ok(Update::Taken);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Err("Envoy did not see the new configuration".into())
+        let seen = in_time(async || match self.updates().await {
+            Err(error) => Some(Err(error)),
+            Ok(now) if now.refused > before.refused => Some(Ok(Update::Refused)),
+            Ok(now) => (now.taken > before.taken).then_some(Ok(Update::Taken)),
+        });
+        seen.await.unwrap_or_else(|| Err("Envoy did not see the new configuration".into()))
     }
 
     async fn updates(&self) -> Result<Updates, Error> {

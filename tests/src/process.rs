@@ -1,10 +1,9 @@
 //! A child process that does not outlive the value that started it, with its output in a file.
 
-use crate::wait::{PATIENCE, PAUSE};
+use crate::wait::{PATIENCE, in_time};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 /// A running program.
 #[derive(Debug)]
@@ -39,31 +38,21 @@ impl Process {
     /// # Errors
     /// The program ended, or was not ready within [`PATIENCE`]; the message ends with what it printed last.
     pub async fn wait_for<T>(&mut self, ready: impl AsyncFn() -> Option<T>) -> Result<T, String> {
-        let start = Instant::now();
-        loop {
-            if let Some(value) = ready().await {
-                return Ok(value);
-            }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("ended with {status}:\n{}", self.log_tail()));
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("was not ready after {PATIENCE:?}:\n{}", self.log_tail()));
-            }
-            tokio::time::sleep(PAUSE).await;
+        let child = &mut self.child;
+        let found = in_time(async || match ready().await {
+            Some(value) => Some(Ok(value)),
+            None => child.try_wait().ok().flatten().map(Err),
+        });
+        match found.await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(status)) => Err(format!("ended with {status}:\n{}", self.log_tail())),
+            None => Err(format!("was not ready after {PATIENCE:?}:\n{}", self.log_tail())),
         }
     }
 
     /// Waits for the program to end by itself; `None` when it is still running after [`PATIENCE`].
     pub async fn wait_for_end(&mut self) -> Option<std::process::ExitStatus> {
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        None
+        in_time(async || self.child.try_wait().ok().flatten()).await
     }
 
     /// Its process id.

@@ -6,6 +6,7 @@ use crate::http::{self, Endpoint, Error};
 use crate::process::Process;
 use crate::upstream::{Recorded, StandIn, reply};
 use hyper::header::{HeaderValue, RETRY_AFTER};
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -35,6 +36,23 @@ impl Scorer {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(profile: Profile, router: &Path, flags: &[&str]) -> Result<Self, Error> {
+        Self::launch(profile, router, flags, logged).await
+    }
+
+    /// The default router's, with output streams that break where it writes, since nobody reads them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_unread(profile: Profile, flags: &[&str]) -> Result<Self, Error> {
+        Self::launch(profile, &artifacts::default_router(), flags, |command, _| Process::start_unread(command)).await
+    }
+
+    async fn launch(
+        profile: Profile,
+        router: &Path,
+        flags: &[&str],
+        start: impl FnOnce(&mut Command, &Path) -> io::Result<Process>,
+    ) -> Result<Self, Error> {
         let dir = tempfile::tempdir()?;
         let socket = dir.path().join("scorer.sock");
         let mut command = Command::new(artifacts::scorer(profile)?);
@@ -43,7 +61,7 @@ impl Scorer {
         command.args(["--deadline-ms", "60000"]);
         command.arg("--onnxruntime").arg(fetch::onnxruntime()?).args(flags);
         let endpoint = Endpoint::Unix(socket);
-        let process = launch(&mut command, &endpoint, dir.path()).await?;
+        let process = ready(start(&mut command, dir.path())?, &endpoint).await?;
         Ok(Self { process, endpoint, command, dir })
     }
 
@@ -52,13 +70,16 @@ impl Scorer {
     /// # Errors
     /// As [`Self::start`].
     pub async fn restart(&mut self) -> Result<(), Error> {
-        self.process = launch(&mut self.command, &self.endpoint, self.dir.path()).await?;
+        self.process = ready(logged(&mut self.command, self.dir.path())?, &self.endpoint).await?;
         Ok(())
     }
 }
 
-async fn launch(command: &mut Command, endpoint: &Endpoint, dir: &Path) -> Result<Process, Error> {
-    let mut process = Process::start(command, &dir.join("scorer.log"))?;
+fn logged(command: &mut Command, dir: &Path) -> io::Result<Process> {
+    Process::start(command, &dir.join("scorer.log"))
+}
+
+async fn ready(mut process: Process, endpoint: &Endpoint) -> Result<Process, Error> {
     let ready = async || (http::get(endpoint, "/readyz").await.ok()?.status == 200).then_some(());
     process.wait_for(ready).await.map_err(|error| format!("the scorer {error}"))?;
     Ok(process)

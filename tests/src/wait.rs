@@ -6,19 +6,24 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often it is looked for.
-pub const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks again and again until there is a value.
 ///
 /// # Panics
 /// There is none within [`PATIENCE`]; the message says `what` was waited for.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    in_time(look).await.unwrap_or_else(|| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// The same; `None` where there is no value within [`PATIENCE`].
+pub async fn in_time<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(value) = look().await {
-            return value;
+        let found = look().await;
+        if found.is_some() || start.elapsed() >= PATIENCE {
+            return found;
         }
-        assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -109,6 +109,14 @@ pub(super) fn run_until_signal<T>(stopper: &Stopper, run: impl Future<Output = T
     })
 }
 
+/// What to add to a line on tokens where answers of no use took some.
+pub(super) fn wasted(input: u64, output: u64) -> String {
+    if (input, output) == (0, 0) {
+        return String::new();
+    }
+    format!("; {input} in, {output} out wasted on answers of no use")
+}
+
 /// What to say of a pause where there is no bar, once a pause; and whether the pause that goes on is told then.
 fn notice(pause: Option<Duration>, told: bool) -> (Option<String>, bool) {
     match pause {

@@ -220,10 +220,7 @@ fn line(model: &ModelReport) -> String {
     if model.without_tokens > 0 {
         let _ = write!(line, " ({} responses came without a count)", model.without_tokens);
     }
-    let (input, output) = (model.wasted_input_tokens, model.wasted_output_tokens);
-    if (input, output) != (0, 0) {
-        let _ = write!(line, "; {input} in, {output} out wasted on answers of no use");
-    }
+    line.push_str(&asking::wasted(model.wasted_input_tokens, model.wasted_output_tokens));
     if let Some(cost) = model.cost_usd {
         let _ = write!(line, "; ${cost:.4}");
     }

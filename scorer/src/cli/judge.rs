@@ -260,10 +260,7 @@ fn text(report: &Report<'_>, out: &Path) -> String {
             judge.model, judge.ratings
         );
         let _ = write!(text, "; {} tokens in, {} out", judge.input_tokens, judge.output_tokens);
-        let (input, output) = (judge.wasted_input_tokens, judge.wasted_output_tokens);
-        if (input, output) != (0, 0) {
-            let _ = write!(text, "; {input} in, {output} out wasted on answers of no use");
-        }
+        text.push_str(&asking::wasted(judge.wasted_input_tokens, judge.wasted_output_tokens));
         if let Some(cost) = judge.cost_usd {
             let _ = write!(text, "; ${cost:.4}");
         }
