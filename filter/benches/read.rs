@@ -11,10 +11,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-use hybrid_llm_filter::affinity::Key;
-use hybrid_llm_filter::api::{Api, Place};
-use hybrid_llm_filter::query::QueryPolicy;
-use hybrid_llm_filter::{fit, score, splice};
+use hybrid_llm_filter::decision::conversation::Key;
+use hybrid_llm_filter::request::api::{Api, Place};
+use hybrid_llm_filter::request::fit;
+use hybrid_llm_filter::request::query::QueryPolicy;
+use hybrid_llm_filter::wire::{scorer, splice};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -54,7 +55,7 @@ fn work(api: Api, path: &str, body: &[u8]) {
     let request = api.read(path, body).ok().unwrap();
     black_box(fit::fits(&request, 400_000));
     black_box(Key::of("chat", &QueryPolicy::default(), None, &request));
-    black_box(score::request_body("default", &QueryPolicy::default().query(&request).ok().unwrap().text));
+    black_box(scorer::request_body("default", &QueryPolicy::default().query(&request).ok().unwrap().text));
     if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
         black_box(splice::replace_in_body(&body[..span.end], &span, "llama-3.1-8b"));
     }

@@ -8,8 +8,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use hybrid_llm_filter::api::Api;
-use hybrid_llm_filter::query::{Context, QueryPolicy};
+use hybrid_llm_filter::request::api::Api;
+use hybrid_llm_filter::request::query::{Context, QueryPolicy};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 

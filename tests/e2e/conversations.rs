@@ -110,7 +110,7 @@ async fn exploration_is_marked_and_can_be_told_again() {
     for _ in 0..40 {
         let answer = stack.ask("score 0.9 an easy question").await;
         let id = answer.upstream.headers["x-request-id"].as_bytes();
-        let takes = hybrid_llm_filter::explore::draw(id) < 0.5;
+        let takes = hybrid_llm_filter::decision::explore::draw(id) < 0.5;
         let (tier, reason) = if takes { ("large", "explore") } else { ("small", "score") };
         assert_eq!(answer.expect(tier, reason).reply.header("x-hybrid-llm-score"), "0.9000");
         explored += usize::from(takes);
@@ -136,7 +136,7 @@ async fn the_same_request_id_is_drawn_alike() {
     let stack = Stack::start(|setup| setup.plugin("/pairs/chat/explore", json!(0.5))).await;
     for number in 0..10 {
         let id = format!("trace-{number}");
-        let takes = hybrid_llm_filter::explore::draw(id.as_bytes()) < 0.5;
+        let takes = hybrid_llm_filter::decision::explore::draw(id.as_bytes()) < 0.5;
         let (tier, reason) = if takes { ("large", "explore") } else { ("small", "score") };
         for _ in 0..2 {
             let headers = [("x-request-id", id.as_str())];

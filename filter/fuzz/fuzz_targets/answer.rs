@@ -1,9 +1,9 @@
 //! What upstreams answer: the scorer's scores, and the ids of stored responses in pieces of any size.
 #![no_main]
 
-use hybrid_llm_filter::affinity::Set;
-use hybrid_llm_filter::response::ResponseId;
-use hybrid_llm_filter::score::Reply;
+use hybrid_llm_filter::decision::conversation::Set;
+use hybrid_llm_filter::wire::response_id::ResponseId;
+use hybrid_llm_filter::wire::scorer::Reply;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|answer: (u8, &[u8])| {

@@ -1,9 +1,9 @@
 //! Paths and headers: reading them never panics, and a rewritten path names the new model and is otherwise as it was.
 #![no_main]
 
-use hybrid_llm_filter::api::{Api, Place};
-use hybrid_llm_filter::headers::RequestHead;
-use hybrid_llm_filter::splice;
+use hybrid_llm_filter::request::api::{Api, Place};
+use hybrid_llm_filter::wire::headers::RequestHead;
+use hybrid_llm_filter::wire::splice;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|lines: Vec<(String, Vec<u8>)>| {

@@ -2,22 +2,21 @@
 //! and a rewritten body differs in the model alone.
 #![no_main]
 
-use hybrid_llm_filter::affinity::{Key, Trail};
-use hybrid_llm_filter::api::{Api, Place, Request};
-use hybrid_llm_filter::config::Config;
-use hybrid_llm_filter::decision::{Plan, Reason, Tier, before_score, step};
-use hybrid_llm_filter::dial::Dial;
-use hybrid_llm_filter::headers::Overrides;
-use hybrid_llm_filter::policy::Policy;
-use hybrid_llm_filter::query::QueryPolicy;
-use hybrid_llm_filter::{fit, splice};
+use hybrid_llm_filter::config::{Config, Dial, Overrides, RoutePolicy};
+use hybrid_llm_filter::decision::conversation::{Key, Record};
+use hybrid_llm_filter::decision::{Plan, before_score, outcome};
+use hybrid_llm_filter::request::api::{Api, Place, Request};
+use hybrid_llm_filter::request::fit;
+use hybrid_llm_filter::request::query::QueryPolicy;
+use hybrid_llm_filter::terms::{Reason, Tier};
+use hybrid_llm_filter::wire::splice;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 thread_local! {
     /// Pairs that differ in what a decision looks at.
-    static POLICIES: Vec<Policy> = {
+    static POLICIES: Vec<RoutePolicy> = {
         let pairs = r#"{"scorer":{"cluster":"s"},"pairs":{
             "plain":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"}},
             "sticky":{"small":{"cluster":"a","model":"m","capabilities":["vision"],"context_tokens":1000},
@@ -26,32 +25,32 @@ thread_local! {
                 "affinity":"only_up","query":{"context":"system","follow_up_words":0,"wrappers":[]}}}}"#;
         let config = Config::parse(pairs.as_bytes()).unwrap();
         let policies = config.pairs.values().flat_map(|pair| {
-            [false, true].map(|shadow| Policy { pair: pair.clone(), dial: Dial::Threshold(0.5), shadow })
+            [false, true].map(|shadow| RoutePolicy { pair: pair.clone(), dial: Dial::Threshold(0.5), shadow })
         });
         policies.collect()
     };
 }
 
 fn decide(request: &Request<'_>) {
-    let trails = [
+    let records = [
         None,
-        Some(Trail { went: Tier::Small, belongs: None }),
-        Some(Trail { went: Tier::Large, belongs: Some(Tier::Small) }),
+        Some(Record { last_tier: Tier::Small, assigned: None }),
+        Some(Record { last_tier: Tier::Large, assigned: Some(Tier::Small) }),
     ];
     POLICIES.with(|policies| {
-        for (policy, trail) in policies.iter().flat_map(|policy| trails.map(|trail| (policy, trail))) {
+        for (policy, record) in policies.iter().flat_map(|policy| records.map(|record| (policy, record))) {
             let _ = policy.pair.query.in_tool_loop(request);
-            let Ok(Plan::Decided(decision)) = before_score(policy, Overrides::default(), request, || trail) else {
+            let Ok(Plan::Decided(decision)) = before_score(policy, Overrides::default(), request, || record) else {
                 continue;
             };
-            assert!(decision.reason != Reason::ToolLoop || trail.is_none());
+            assert!(decision.reason != Reason::ToolLoop || record.is_none());
             if decision.tier == Tier::Small {
                 assert!(!policy.shadow);
                 assert!(
-                    decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && trail.is_some())
+                    decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && record.is_some())
                 );
             }
-            assert_eq!(step(policy, &decision, false).tier, decision.tier);
+            assert_eq!(outcome(policy, &decision, false).tier, decision.tier);
         }
     });
 }

@@ -1,8 +1,7 @@
 //! What operators write: the plugin's configuration in both its forms, and routes' metadata.
 #![no_main]
 
-use hybrid_llm_filter::config::Config;
-use hybrid_llm_filter::policy::RouteMetadata;
+use hybrid_llm_filter::config::{Config, RouteMetadata};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

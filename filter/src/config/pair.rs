@@ -1,18 +1,16 @@
 //! A pair of models, as it is configured.
 
+use super::affinity::{Affinity, RawAffinity};
+use super::dial::{Dial, RawDial};
+use super::dial_limits::{DialLimits, RawLimits};
+use super::error::{ConfigError, header_safe, invalid};
+use super::explore::Explore;
+use super::query::RawQuery;
 use super::source::Decimal;
-use super::{ConfigError, header_safe, invalid, positive};
-use crate::affinity::Affinity;
-use crate::api::Needs;
-use crate::dial::{Dial, DialError, DialLimits, DialParts};
-use crate::explore::Explore;
-use crate::headers;
-use crate::query::{Context, NonText, QueryPolicy};
-use crate::wrappers::Wrapper;
+use super::target::{RawTarget, Target};
+use crate::request::query::QueryPolicy;
+use crate::terms::{HEADER_PREFIX, Tier};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
-use std::fmt;
-use std::num::NonZeroUsize;
 
 /// A small and a large model that answer for each other.
 #[derive(Debug, PartialEq)]
@@ -47,26 +45,14 @@ impl Pair {
     pub fn routes(&self, model: Option<&str>) -> bool {
         self.models.is_empty() || model.is_some_and(|model| self.models.iter().any(|alias| alias == model))
     }
-}
 
-/// One of a pair's two models.
-#[derive(Debug, PartialEq)]
-pub struct Target {
-    /// Envoy cluster that serves the model.
-    pub cluster: String,
-    /// The name that cluster knows it by, written into the request.
-    pub model: String,
-    /// Its context window; `None`: no limit.
-    pub context_tokens: Option<u64>,
-    /// What it can do beyond text; `None`: everything.
-    pub capabilities: Option<Needs>,
-}
-
-impl Target {
-    /// Whether the model can do what a request needs.
+    /// The model of a tier.
     #[must_use]
-    pub fn can(&self, needs: Needs) -> bool {
-        self.capabilities.is_none_or(|capabilities| needs.within(capabilities))
+    pub fn target(&self, tier: Tier) -> &Target {
+        match tier {
+            Tier::Small => &self.small,
+            Tier::Large => &self.large,
+        }
     }
 }
 
@@ -89,139 +75,6 @@ pub(super) struct RawPair {
     affinity: RawAffinity,
     affinity_header: Option<String>,
     explore: Option<Decimal>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawDial {
-    threshold: Option<Decimal>,
-    small_share: Option<Decimal>,
-    quality_drop: Option<Decimal>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawLimits {
-    threshold: Option<RawRange>,
-    small_share: Option<RawRange>,
-    quality_drop: Option<RawRange>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(deny_unknown_fields, default)]
-struct RawRange {
-    floor: Decimal,
-    ceiling: Decimal,
-}
-
-impl Default for RawRange {
-    fn default() -> Self {
-        Self { floor: Decimal(0.0), ceiling: Decimal(1.0) }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawQuery {
-    context: RawContext,
-    non_text: RawNonText,
-    wrappers: Option<Vec<RawWrapper>>,
-    follow_up_words: Option<u32>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum RawContext {
-    #[default]
-    LastUser,
-    Turns(u64),
-    System,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum RawNonText {
-    #[default]
-    Large,
-    Score,
-}
-
-/// The name of a tag, or two marks.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected the name of a tag, or {start, end}")]
-enum RawWrapper {
-    Tag(String),
-    Marks(RawMarks),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMarks {
-    start: String,
-    end: String,
-}
-
-#[derive(Default)]
-struct RawAffinity(Affinity);
-
-impl<'de> Deserialize<'de> for RawAffinity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Word;
-        impl Visitor<'_> for Word {
-            type Value = RawAffinity;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("off, sticky or only_up")
-            }
-
-            fn visit_bool<E: Error>(self, on: bool) -> Result<RawAffinity, E> {
-                // A bare `off` in YAML is a boolean.
-                if on {
-                    Err(E::invalid_type(serde::de::Unexpected::Bool(on), &self))
-                } else {
-                    Ok(RawAffinity::default())
-                }
-            }
-
-            fn visit_str<E: Error>(self, word: &str) -> Result<RawAffinity, E> {
-                match word {
-                    "off" => Ok(RawAffinity(Affinity::Off)),
-                    "sticky" => Ok(RawAffinity(Affinity::Sticky)),
-                    "only_up" => Ok(RawAffinity(Affinity::OnlyUp)),
-                    _ => Err(E::unknown_variant(word, &["off", "sticky", "only_up"])),
-                }
-            }
-        }
-        deserializer.deserialize_any(Word)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTarget {
-    cluster: String,
-    model: String,
-    context_tokens: Option<u64>,
-    capabilities: Option<Vec<RawCapability>>,
-    price: Option<RawPrice>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-enum RawCapability {
-    Vision,
-    Audio,
-    Files,
-    Tools,
-    JsonSchema,
-}
-
-/// US dollars for a million tokens. Dashboards and reports read it from the same file; the filter only checks it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPrice {
-    input: Decimal,
-    output: Decimal,
 }
 
 impl RawPair {
@@ -258,7 +111,7 @@ impl RawPair {
 /// A header that clients may send, in lower case.
 fn request_header(key: &str, name: String) -> Result<String, ConfigError> {
     let name = header_safe(key, name)?.to_ascii_lowercase();
-    if name.starts_with(headers::PREFIX) {
+    if name.starts_with(HEADER_PREFIX) {
         return Err(invalid(
             key,
             format!("{name:?}"),
@@ -266,104 +119,4 @@ fn request_header(key: &str, name: String) -> Result<String, ConfigError> {
         ));
     }
     Ok(name)
-}
-
-impl RawDial {
-    fn check(self) -> Result<Option<Dial>, DialError> {
-        let value = |decimal: Option<Decimal>| decimal.map(|Decimal(value)| value);
-        Dial::from_parts(DialParts {
-            threshold: value(self.threshold),
-            small_share: value(self.small_share),
-            quality_drop: value(self.quality_drop),
-        })
-    }
-}
-
-impl RawLimits {
-    fn check(&self, at: &str) -> Result<DialLimits, ConfigError> {
-        let range = |key: &str, raw: Option<RawRange>| {
-            let Some(RawRange { floor: Decimal(floor), ceiling: Decimal(ceiling) }) = raw else { return Ok(None) };
-            if 0.0 <= floor && floor <= ceiling && ceiling <= 1.0 {
-                return Ok(Some((floor, ceiling)));
-            }
-            let value = format!("floor {floor}, ceiling {ceiling}");
-            Err(invalid(&format!("{at}.{key}"), value, "is no range; use 0 <= floor <= ceiling <= 1"))
-        };
-        Ok(DialLimits {
-            threshold: range("threshold", self.threshold)?,
-            small_share: range("small_share", self.small_share)?,
-            quality_drop: range("quality_drop", self.quality_drop)?,
-        })
-    }
-}
-
-impl RawQuery {
-    fn check(self, at: &str) -> Result<QueryPolicy, ConfigError> {
-        let default = QueryPolicy::default();
-        let context = match self.context {
-            RawContext::LastUser => Context::LastUser,
-            RawContext::System => Context::System,
-            RawContext::Turns(turns) => {
-                let turns = usize::try_from(positive(&format!("{at}.context.turns"), turns)?).unwrap_or(usize::MAX);
-                Context::Turns(NonZeroUsize::new(turns).unwrap_or(NonZeroUsize::MIN))
-            }
-        };
-        let wrappers = self.wrappers.map(|raw| raw.into_iter().map(|raw| raw.check(at)).collect::<Result<_, _>>());
-        Ok(QueryPolicy {
-            context,
-            non_text: match self.non_text {
-                RawNonText::Large => NonText::Large,
-                RawNonText::Score => NonText::Score,
-            },
-            wrappers: wrappers.transpose()?.unwrap_or(default.wrappers),
-            follow_up_words: self.follow_up_words.map_or(default.follow_up_words, |words| words as usize),
-        })
-    }
-}
-
-impl RawWrapper {
-    fn check(self, at: &str) -> Result<Wrapper, ConfigError> {
-        let key = format!("{at}.wrappers");
-        match self {
-            Self::Tag(name) if name.chars().all(|c| c.is_alphanumeric() || "-_:.".contains(c)) && !name.is_empty() => {
-                Ok(Wrapper::tag(&name))
-            }
-            Self::Tag(name) => Err(invalid(&key, format!("{name:?}"), "is no tag's name; leave the brackets out")),
-            Self::Marks(RawMarks { start, end }) => Wrapper::marks(&start, &end)
-                .ok_or_else(|| invalid(&key, format!("{{start: {start:?}, end: {end:?}}}"), "has an empty mark")),
-        }
-    }
-}
-
-impl RawTarget {
-    fn check(self, at: &str) -> Result<Target, ConfigError> {
-        if let Some(price) = self.price {
-            for (key, Decimal(value)) in [("input", price.input), ("output", price.output)] {
-                if !(value.is_finite() && value >= 0.0) {
-                    return Err(invalid(
-                        &format!("{at}.price.{key}"),
-                        value,
-                        "is no price; use dollars per million tokens",
-                    ));
-                }
-            }
-        }
-        let context_tokens = self.context_tokens.map(|n| positive(&format!("{at}.context_tokens"), n)).transpose()?;
-        Ok(Target {
-            cluster: header_safe(&format!("{at}.cluster"), self.cluster)?,
-            model: header_safe(&format!("{at}.model"), self.model)?,
-            context_tokens,
-            capabilities: self.capabilities.map(|list| capabilities(&list)),
-        })
-    }
-}
-
-fn capabilities(list: &[RawCapability]) -> Needs {
-    Needs {
-        vision: list.contains(&RawCapability::Vision),
-        audio: list.contains(&RawCapability::Audio),
-        files: list.contains(&RawCapability::Files),
-        tools: list.contains(&RawCapability::Tools),
-        json_schema: list.contains(&RawCapability::JsonSchema),
-    }
 }

@@ -1,7 +1,7 @@
 //! The decision table.
 
 use super::*;
-use crate::api::Api;
+use crate::request::api::Api;
 
 mod needs;
 
@@ -13,24 +13,24 @@ fn config() -> Config {
     Config::parse(text.as_bytes()).unwrap()
 }
 
-fn policy(pair: &str) -> Policy {
-    Policy { pair: config().pairs[pair].clone(), dial: Dial::Threshold(0.5), shadow: false }
+fn policy(pair: &str) -> RoutePolicy {
+    RoutePolicy { pair: config().pairs[pair].clone(), dial: Dial::Threshold(0.5), shadow: false }
 }
 
-fn shadow(pair: &str) -> Policy {
-    Policy { shadow: true, ..policy(pair) }
+fn shadow(pair: &str) -> RoutePolicy {
+    RoutePolicy { shadow: true, ..policy(pair) }
 }
 
-fn plan(policy: &Policy, asked: Overrides, body: &str) -> String {
+fn plan(policy: &RoutePolicy, asked: Overrides, body: &str) -> String {
     plan_with(policy, asked, body, None)
 }
 
 /// With a conversation that went to a tier and belongs there.
-fn plan_with(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Tier>) -> String {
-    plan_after(policy, asked, body, remembered.map(|tier| Trail { went: tier, belongs: Some(tier) }))
+fn plan_with(policy: &RoutePolicy, asked: Overrides, body: &str, remembered: Option<Tier>) -> String {
+    plan_after(policy, asked, body, remembered.map(|tier| Record { last_tier: tier, assigned: Some(tier) }))
 }
 
-fn plan_after(policy: &Policy, asked: Overrides, body: &str, remembered: Option<Trail>) -> String {
+fn plan_after(policy: &RoutePolicy, asked: Overrides, body: &str, remembered: Option<Record>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
     told(before_score(policy, asked, &request, || remembered).unwrap())
 }
@@ -43,7 +43,7 @@ fn told(plan: Plan) -> String {
 }
 
 /// The pair `open` with settings of its own.
-fn with(settings: serde_json::Value) -> Policy {
+fn with(settings: serde_json::Value) -> RoutePolicy {
     let mut pair = serde_json::json!({
         "small": {"cluster": "a", "model": "m", "capabilities": ["tools"]}, "large": {"cluster": "b", "model": "n"},
         "models": ["auto"],
@@ -52,22 +52,22 @@ fn with(settings: serde_json::Value) -> Policy {
     members.extend(settings.as_object().unwrap().clone());
     let config = serde_json::json!({"scorer": {"cluster": "s"}, "pairs": {"open": pair}});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
-    Policy { pair: config.pairs["open"].clone(), dial: Dial::Threshold(0.5), shadow: false }
+    RoutePolicy { pair: config.pairs["open"].clone(), dial: Dial::Threshold(0.5), shadow: false }
 }
 
 #[test]
 fn headers_alone() {
-    let head = |content_length, encoded| RequestHead { content_length, encoded, ..Default::default() };
+    let body = |length, is_encoded| AnnouncedBody { length, is_encoded };
     let table = [
-        (head(Some(1000), false), true, None),
-        (head(None, false), true, None),
-        (head(Some(1001), false), true, Some(Reason::BodyTooLarge)),
-        (head(Some(1001), true), true, Some(Reason::BodyTooLarge)),
-        (head(Some(10), true), true, Some(Reason::EncodedBody)),
-        (head(None, false), false, Some(Reason::Unparsable)),
+        (body(Some(1000), false), true, None),
+        (body(None, false), true, None),
+        (body(Some(1001), false), true, Some(Reason::BodyTooLarge)),
+        (body(Some(1001), true), true, Some(Reason::BodyTooLarge)),
+        (body(Some(10), true), true, Some(Reason::EncodedBody)),
+        (body(None, false), false, Some(Reason::Unparsable)),
     ];
-    for (head, body_follows, want) in table {
-        assert_eq!(before_body(&config(), &head, body_follows), want, "{head:?}");
+    for (body, body_follows, want) in table {
+        assert_eq!(before_body(&config(), body, body_follows), want, "{body:?}");
     }
 }
 
@@ -115,9 +115,14 @@ fn explicit_models_go_to_the_tier_that_has_them() {
 fn after_the_score() {
     let score = |score| Ok(Score { score, small_share: None, quality_drop: None });
     let threshold = Dial::Threshold(0.5);
-    let routed =
-        |tier, score| Decision { tier, reason: Reason::Score, score: Some(score), would_be: None, by_wish: false };
-    let after_score = |policy: &Policy, dial, answer| super::after_score(policy, dial, answer, b"id");
+    let routed = |tier, score| Decision {
+        tier,
+        reason: Reason::Score,
+        score: Some(score),
+        would_be: None,
+        by_client_dial: false,
+    };
+    let after_score = |policy: &RoutePolicy, dial, answer| super::after_score(policy, dial, answer, b"id");
     assert_eq!(after_score(&policy("shut"), threshold, score(0.5)), routed(Tier::Small, 0.5));
     assert_eq!(after_score(&policy("shut"), threshold, score(0.4)), routed(Tier::Large, 0.4));
     for (value, would_be) in [(0.5, Tier::Small), (0.4, Tier::Large)] {
@@ -147,7 +152,7 @@ fn conversations_go_where_they_went() {
     let lone_result =
         &r#"{"model":"auto","messages":[{"role":"tool","tool_call_id":"c","content":"rain"}]}"#.to_owned();
     let affinity = |mode: &str| with(serde_json::json!({"affinity": mode}));
-    let shadow = Policy { shadow: true, ..affinity("sticky") };
+    let shadow = RoutePolicy { shadow: true, ..affinity("sticky") };
     let ask = r#"ask "What is the weather like?" Threshold(0.5)"#;
     let table = [
         (affinity("off"), turn, Some(Large), ask),
@@ -193,7 +198,7 @@ fn what_is_remembered() {
     for api in [Api::OpenAiChat, Api::AnthropicMessages, Api::BedrockConverse, Api::BedrockInvoke] {
         let request = api.read("", turn).unwrap();
         assert!(is_to_be_remembered(&off, &request), "{api:?}");
-        assert!(!is_to_be_remembered(&Policy { shadow: true, ..sticky.clone() }, &request), "{api:?}");
+        assert!(!is_to_be_remembered(&RoutePolicy { shadow: true, ..sticky.clone() }, &request), "{api:?}");
     }
 }
 
@@ -204,17 +209,17 @@ fn which_decisions_bind_later_turns() {
     let sticky = with(serde_json::json!({"affinity": "sticky"}));
     for &reason in Reason::ALL {
         let decision = Decision::unscored(Tier::Small, reason);
-        let binds = matches!(reason, Score | Context | Capability | NonText | ToolLoop);
-        let want = Step { tier: Tier::Small, binds, affinity: Affinity::Sticky, goes_on: false };
-        assert_eq!(step(&sticky, &decision, false), want, "{reason:?}");
-        assert_eq!(step(&sticky, &decision, true), Step { goes_on: true, ..want }, "{reason:?}");
+        let assigns = matches!(reason, Score | Context | Capability | NonText | ToolLoop);
+        let want = Outcome { tier: Tier::Small, assigns, affinity: Affinity::Sticky, continues: false };
+        assert_eq!(outcome(&sticky, &decision, false), want, "{reason:?}");
+        assert_eq!(outcome(&sticky, &decision, true), Outcome { continues: true, ..want }, "{reason:?}");
     }
 }
 
 /// A client that turns its own dial for one turn has not said where the conversation belongs.
 #[test]
 fn a_clients_own_dial_binds_no_later_turn() {
-    use crate::affinity::{Key, Set};
+    use crate::decision::conversation::{Key, Set};
     let own = Dial::Threshold(0.0);
     let body = r#"{"model":"auto","messages":[{"role":"user","content":"Prove it, please, step by step."}]}"#;
     let ask = r#"ask "Prove it, please, step by step." Threshold(0.5)"#;
@@ -226,26 +231,27 @@ fn a_clients_own_dial_binds_no_later_turn() {
     ];
     for (mode, dial, score, next) in table {
         let policy = with(serde_json::json!({"affinity": mode, "allow_override": true}));
-        let answer = Ok(crate::score::Score { score, small_share: None, quality_drop: None });
+        let answer = Ok(crate::terms::Score { score, small_share: None, quality_drop: None });
         let decision = super::after_score(&policy, dial, answer, b"id");
         assert_eq!(decision.reason, Reason::Score);
         let (mut set, key) = (Set::default(), Key::of_stored("open", "c"));
-        set.remember(key, step(&policy, &decision, false), 0, 3600);
+        set.remember(key, outcome(&policy, &decision, false), 0, 3600);
         let recalled = set.recall(key, 1, 3600);
-        assert_eq!(recalled.map(|trail| trail.went), Some(decision.tier), "a tool loop follows all the same");
+        assert_eq!(recalled.map(|record| record.last_tier), Some(decision.tier), "a tool loop follows all the same");
         assert_eq!(plan_after(&policy, Overrides::default(), body, recalled), next, "{mode} {dial:?}");
     }
-    // What decided without the dial binds as ever.
+    // What decided without the dial assigns as ever.
     let policy = with(serde_json::json!({"affinity": "sticky"}));
     assert!(
-        step(&policy, &Decision { by_wish: true, ..Decision::unscored(Tier::Large, Reason::Context) }, false).binds
+        outcome(&policy, &Decision { by_client_dial: true, ..Decision::unscored(Tier::Large, Reason::Context) }, false)
+            .assigns
     );
 }
 
 /// A whole conversation with an agent, whose every turn declares tools, through the memory itself.
 #[test]
 fn a_stray_turn_does_not_bind_the_next_user_turn() {
-    use crate::affinity::{Key, Set};
+    use crate::decision::conversation::{Key, Set};
     let user = |texts: &[&str]| {
         let turns = texts.iter().map(|text| serde_json::json!({"role": "user", "content": text}));
         let turns: Vec<_> = turns.collect();
@@ -258,7 +264,7 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     let result = opening.replacen("}]", &format!("}},{call}]"), 1);
     let key = |body: &str| {
         let request = Api::OpenAiChat.read("", body.as_bytes()).unwrap();
-        Key::of("open", &crate::query::QueryPolicy::default(), None, &request).unwrap()
+        Key::of("open", &crate::request::query::QueryPolicy::default(), None, &request).unwrap()
     };
     assert!(key(&opening) == key(&result) && key(&opening) == key(&then));
     let ask = r#"ask "And is it going to rain tomorrow?" Threshold(0.5)"#;
@@ -277,10 +283,10 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     for (mode, reason, tier, in_loop, next) in table {
         let policy = with(serde_json::json!({"affinity": mode}));
         let mut set = Set::default();
-        set.remember(key(&opening), step(&policy, &Decision::unscored(tier, reason), false), 0, 3600);
+        set.remember(key(&opening), outcome(&policy, &Decision::unscored(tier, reason), false), 0, 3600);
         let recalled = set.recall(key(&opening), 1, 3600);
         assert_eq!(plan_after(&policy, Overrides::default(), &result, recalled), in_loop, "{mode} {reason:?}");
-        set.remember(key(&result), step(&policy, &Decision::unscored(tier, Reason::Affinity), false), 1, 3600);
+        set.remember(key(&result), outcome(&policy, &Decision::unscored(tier, Reason::Affinity), false), 1, 3600);
         let recalled = set.recall(key(&opening), 2, 3600);
         assert_eq!(plan_after(&policy, Overrides::default(), &then, recalled), next, "{mode} {reason:?}");
     }
@@ -289,7 +295,7 @@ fn a_stray_turn_does_not_bind_the_next_user_turn() {
     let mut set = Set::default();
     for (tier, reason) in [(Tier::Large, Reason::Score), (Tier::Small, Reason::Forced), (Tier::Small, Reason::Affinity)]
     {
-        set.remember(key(&opening), step(&up, &Decision::unscored(tier, reason), false), 0, 3600);
+        set.remember(key(&opening), outcome(&up, &Decision::unscored(tier, reason), false), 0, 3600);
     }
     let recalled = set.recall(key(&opening), 1, 3600);
     assert_eq!(plan_after(&up, Overrides::default(), &result, recalled), "small affinity");
@@ -301,7 +307,7 @@ fn exploration_goes_the_other_way_and_says_so() {
     let all = with(serde_json::json!({"explore": 1}));
     let score = |score| Ok(Score { score, small_share: None, quality_drop: None });
     let dial = Dial::Threshold(0.5);
-    let went = |policy: &Policy, answer| {
+    let went = |policy: &RoutePolicy, answer| {
         let decision = super::after_score(policy, dial, answer, b"0b1d7c2e-8a43-4f6d-9e57-3c2a1f4b5d60");
         (decision.tier, decision.reason)
     };
@@ -309,7 +315,7 @@ fn exploration_goes_the_other_way_and_says_so() {
     assert_eq!(went(&all, score(0.1)), (Tier::Small, Reason::Explore));
     assert_eq!(went(&all, Err(Reason::Timeout)), (Tier::Large, Reason::Timeout));
     assert_eq!(went(&with(serde_json::json!({})), score(0.9)), (Tier::Small, Reason::Score));
-    assert_eq!(went(&Policy { shadow: true, ..all }, score(0.9)), (Tier::Large, Reason::Shadow));
+    assert_eq!(went(&RoutePolicy { shadow: true, ..all }, score(0.9)), (Tier::Large, Reason::Shadow));
 }
 
 /// Operators look reasons up in README; one that is missing there is a riddle in their dashboards.

@@ -1,7 +1,8 @@
 //! One route's counters, defined with the proxy the first time each is needed.
 
-use crate::decision::{Decision, Reason, Tier};
-use crate::stats;
+use crate::decision::Decision;
+use crate::terms::{Reason, Tier};
+use crate::wire::stats;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 use std::cell::RefCell;

@@ -1,37 +1,37 @@
 //! One request's way through the filter: wait for the body, ask for the score, send it on, label the response.
 
 use super::Plugin;
-use super::routes::{Lane, Route};
+use super::routes::{Route, RoutedPair};
 use super::{memory, proxy};
-use crate::affinity::Key;
-use crate::api::{Api, ModelName, Place, Request, Unparsable};
-use crate::decision::{self, Decision, Plan, Reason};
-use crate::dial::Dial;
-use crate::headers::{self, OverrideNote, Overrides, RequestHead, Wishes};
-use crate::policy::Policy;
-use crate::response::ResponseId;
-use crate::score::{self, Reply};
-use crate::splice;
+use crate::config::{Dial, OverrideNote, Overrides, RequestedOverrides, RoutePolicy};
+use crate::decision::conversation::Key;
+use crate::decision::{self, Decision, Plan};
+use crate::request::api::{Api, ModelName, Place, Request, Unparsable};
+use crate::terms::Reason;
+use crate::wire::headers::{self, RequestHead};
+use crate::wire::response_id::ResponseId;
+use crate::wire::scorer::{self, Reply};
+use crate::wire::splice;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Where a request is on its way.
+/// The state of a request.
 enum State {
     /// The filter does nothing (any more) with this request.
     Idle,
     /// The body is arriving and held back.
-    Reading { api: Api, wishes: Wishes },
+    Reading { api: Api, requested: RequestedOverrides },
     /// The body is held back until the scorer has answered.
     Scoring { held: Held, dial: Dial },
     /// On its way; the response is to be labelled.
-    Sent { lane: Rc<Lane>, decision: Decision, note: Option<OverrideNote>, id: Option<ResponseId> },
+    Sent { routed: Rc<RoutedPair>, decision: Decision, note: Option<OverrideNote>, id: Option<ResponseId> },
 }
 
 /// What is kept of a request that has been read.
 struct Held {
-    lane: Rc<Lane>,
+    routed: Rc<RoutedPair>,
     /// Where the model's name stands.
     place: Option<Place>,
     body_len: usize,
@@ -39,9 +39,9 @@ struct Held {
     /// What to remember where it goes by.
     key: Option<Key>,
     /// That is an id under which the upstream keeps the conversation.
-    is_kept: bool,
+    has_stored_id: bool,
     /// The upstream is to keep the conversation, under an id that its answer tells.
-    is_stored: bool,
+    will_be_stored: bool,
 }
 
 /// A request on a route that names a pair; shared with the clock, which releases it when its body is late.
@@ -85,18 +85,18 @@ impl Exchange {
         self.path.replace(head.path.clone());
         let Some(first) = route.first() else {
             proxy::settle_route(&head.cluster);
-            if let Route::Nowhere(counters) = &*route {
+            if let Route::UnknownPair(counters) = &*route {
                 counters.count(&Decision::fail_open(Reason::RouteConfig));
             }
             return Action::Continue;
         };
         let model = api.model_in_path(&head.path);
-        if let Some(model) = model.as_ref().filter(|model| route.lane(Some(&model.name)).is_none()) {
+        if let Some(model) = model.as_ref().filter(|model| route.pair_for(Some(&model.name)).is_none()) {
             self.pass_through(&route, Some(&model.name));
             return Action::Continue;
         }
-        if let Some(reason) = decision::before_body(config, &head, body_follows) {
-            self.fail_open(api, first, head.wishes, reason);
+        if let Some(reason) = decision::before_body(config, head.body, body_follows) {
+            self.fail_open(api, first, head.requested, reason);
             return Action::Continue;
         }
         self.wait(api, &head);
@@ -104,14 +104,14 @@ impl Exchange {
     }
 
     fn wait(self: &Rc<Self>, api: Api, head: &RequestHead) {
-        self.state.replace(State::Reading { api, wishes: head.wishes });
+        self.state.replace(State::Reading { api, requested: head.requested });
         let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
         self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
     }
 
     /// More of the body has arrived; `size` is what the proxy holds of it.
     pub(super) fn read(&self, size: usize, complete: bool) -> Action {
-        let State::Reading { api, wishes } = *self.state.borrow() else { return self.pause_while_scoring() };
+        let State::Reading { api, requested } = *self.state.borrow() else { return self.pause_while_scoring() };
         let Some(route) = self.route.borrow().clone() else { return Action::Continue };
         if size > self.plugin.config.max_body_bytes {
             self.stop_waiting();
@@ -124,25 +124,26 @@ impl Exchange {
         self.stop_waiting();
         let (path, body) = (self.path.borrow().clone(), proxy::request_body());
         match api.read(&path, &body) {
-            Ok(request) => self.plan(&route, wishes, &request, body.len()),
+            Ok(request) => self.plan(&route, requested, &request, body.len()),
             Err(Unparsable) => self.release_as(Reason::Unparsable),
         }
         self.pause_while_scoring()
     }
 
     /// Does what is to be done with a request that has been read.
-    fn plan(&self, route: &Route, wishes: Wishes, request: &Request<'_>, body_len: usize) {
+    fn plan(&self, route: &Route, requested: RequestedOverrides, request: &Request<'_>, body_len: usize) {
         let model = request.model.as_ref();
-        let Some(lane) = route.lane(model.map(|model| model.name.as_ref())) else {
+        let Some(routed) = route.pair_for(model.map(|model| model.name.as_ref())) else {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
-        let (is_kept, is_stored) = (request.ids.stored.is_some(), request.is_stored);
-        let held = |note, key| Held { lane: Rc::clone(lane), place, body_len, note, key, is_kept, is_stored };
-        let Some(policy) = &lane.policy else {
+        let (has_stored_id, will_be_stored) = (request.ids.stored.is_some(), request.is_stored);
+        let held =
+            |note, key| Held { routed: Rc::clone(routed), place, body_len, note, key, has_stored_id, will_be_stored };
+        let Some(policy) = &routed.policy else {
             return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
         };
-        let (asked, note) = wishes.granted(policy);
+        let (asked, note) = requested.granted(policy);
         let key = conversation(policy, request);
         match self.decide(policy, asked, request, key) {
             Ok(Plan::Decided(decision)) => self.send(held(note, key), decision),
@@ -156,7 +157,7 @@ impl Exchange {
 
     fn decide(
         &self,
-        policy: &Policy,
+        policy: &RoutePolicy,
         asked: Overrides,
         request: &Request<'_>,
         key: Option<Key>,
@@ -173,11 +174,11 @@ impl Exchange {
         }
         let headers = vec![
             (":method", "POST"),
-            (":path", score::PATH),
+            (":path", scorer::PATH),
             (":authority", scorer.cluster.as_str()),
             ("content-type", "application/json"),
         ];
-        let body = score::request_body(&scorer.router, query);
+        let body = scorer::request_body(&scorer.router, query);
         hostcalls::dispatch_http_call(&scorer.cluster, headers, Some(&body), vec![], scorer.timeout)
             .map(|_| ())
             .map_err(|_| Reason::ScorerUnreachable)
@@ -207,7 +208,7 @@ impl Exchange {
             _ => breaker.succeeded(),
         }
         drop(breaker);
-        if let Some(policy) = &held.lane.policy {
+        if let Some(policy) = &held.routed.policy {
             let id = proxy::request_header("x-request-id").unwrap_or_default();
             let decision = decision::after_score(policy, dial, answer, &id);
             self.send(held, decision);
@@ -223,36 +224,36 @@ impl Exchange {
 
     /// On to large unread.
     fn release_as(&self, reason: Reason) {
-        let State::Reading { api, wishes } = *self.state.borrow() else { return };
+        let State::Reading { api, requested } = *self.state.borrow() else { return };
         let route = self.route.borrow().clone();
         if let Some(first) = route.as_deref().and_then(Route::first) {
-            self.fail_open(api, first, wishes, reason);
+            self.fail_open(api, first, requested, reason);
         }
     }
 
     /// On to large unread: of the pair that the path's model belongs to, or else the route's first.
-    fn fail_open(&self, api: Api, first: &Rc<Lane>, wishes: Wishes, reason: Reason) {
+    fn fail_open(&self, api: Api, first: &Rc<RoutedPair>, requested: RequestedOverrides, reason: Reason) {
         let path = self.path.borrow().clone();
         let model = api.model_in_path(&path);
         let route = self.route.borrow().clone();
-        let lane = model.as_ref().and_then(|model| route.as_deref()?.lane(Some(&model.name)));
-        let lane = lane.unwrap_or(first);
+        let routed = model.as_ref().and_then(|model| route.as_deref()?.pair_for(Some(&model.name)));
+        let routed = routed.unwrap_or(first);
         let held = Held {
-            lane: Rc::clone(lane),
+            routed: Rc::clone(routed),
             place: model.map(|ModelName { place, .. }| place),
             body_len: 0,
-            note: lane.policy.as_ref().and_then(|policy| wishes.granted(policy).1),
+            note: routed.policy.as_ref().and_then(|policy| requested.granted(policy).1),
             key: None,
-            is_kept: false,
-            is_stored: false,
+            has_stored_id: false,
+            will_be_stored: false,
         };
         self.send(held, Decision::fail_open(reason));
     }
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { lane, place, body_len, note, key, is_kept, is_stored } = held;
-        let target = decision.tier.target(&lane.pair);
+        let Held { routed, place, body_len, note, key, has_stored_id, will_be_stored } = held;
+        let target = routed.pair.target(decision.tier);
         match place {
             Some(Place::Body(span)) => {
                 let head = proxy::request_body_until(span.end);
@@ -268,23 +269,23 @@ impl Exchange {
             None => {}
         }
         self.set_cluster(&target.cluster);
-        lane.counters.count(&decision);
-        if let (Some(key), Some(policy)) = (key, &lane.policy) {
-            memory::remember(self.plugin.config.memory, key, decision::step(policy, &decision, is_kept));
+        routed.counters.count(&decision);
+        if let (Some(key), Some(policy)) = (key, &routed.policy) {
+            memory::remember(self.plugin.config.memory, key, decision::outcome(policy, &decision, has_stored_id));
         }
         let note = note.map(|note| note.after(decision.reason));
-        let id = (is_stored && key.is_some()).then(ResponseId::default);
+        let id = (will_be_stored && key.is_some()).then(ResponseId::default);
         if id.is_some() {
             // In a compressed answer no id is found.
             proxy::set_request_header("accept-encoding", Some("identity"));
         }
-        self.state.replace(State::Sent { lane, decision, note, id });
+        self.state.replace(State::Sent { routed, decision, note, id });
     }
 
     /// Lets a request for a model that is no alias go on as it came.
     fn pass_through(&self, route: &Route, model: Option<&str>) {
-        let Route::Lanes(lanes) = route else { return };
-        if let Some(target) = decision::pass_through(lanes.iter().map(|lane| &*lane.pair), model) {
+        let Route::Pairs(pairs) = route else { return };
+        if let Some(target) = decision::pass_through(pairs.iter().map(|routed| &*routed.pair), model) {
             self.set_cluster(&target.cluster);
             self.state.replace(State::Idle);
         }
@@ -304,10 +305,10 @@ impl Exchange {
     /// The response's headers have arrived: they say where the request went, and nothing that an upstream made up.
     pub(super) fn label_response(&self) {
         proxy::strip_response_headers();
-        let State::Sent { lane, decision, note, .. } = &*self.state.borrow() else { return };
+        let State::Sent { routed, decision, note, .. } = &*self.state.borrow() else { return };
         proxy::set_response_header(headers::TIER, decision.tier.as_str());
         proxy::set_response_header(headers::REASON, decision.reason.as_str());
-        proxy::set_response_header(headers::MODEL, &decision.tier.target(&lane.pair).model);
+        proxy::set_response_header(headers::MODEL, &routed.pair.target(decision.tier).model);
         if let Some(score) = decision.score {
             proxy::set_response_header(headers::SCORE, &format!("{score:.4}"));
         }
@@ -320,13 +321,13 @@ impl Exchange {
     /// will name it. The answer is not held back.
     pub(super) fn watch_response(&self, size: usize) {
         let mut state = self.state.borrow_mut();
-        let State::Sent { lane, decision, id: watched, .. } = &mut *state else { return };
+        let State::Sent { routed, decision, id: watched, .. } = &mut *state else { return };
         let Some(id) = watched else { return };
         match id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
             Some(Some(found)) => {
-                if let Some(policy) = &lane.policy {
-                    let key = Key::of_stored(&lane.pair.name, &found);
-                    memory::remember(self.plugin.config.memory, key, decision::step(policy, decision, true));
+                if let Some(policy) = &routed.policy {
+                    let key = Key::of_stored(&routed.pair.name, &found);
+                    memory::remember(self.plugin.config.memory, key, decision::outcome(policy, decision, true));
                 }
                 *watched = None;
             }
@@ -348,7 +349,7 @@ impl Exchange {
 }
 
 /// The key of the request's conversation, where it is worth remembering or recalling.
-fn conversation(policy: &Policy, request: &Request<'_>) -> Option<Key> {
+fn conversation(policy: &RoutePolicy, request: &Request<'_>) -> Option<Key> {
     if !decision::is_to_be_remembered(policy, request) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! The memory of where conversations went, in the proxy's store that all workers share.
 
-use crate::affinity::{Key, Set, Step, Trail};
 use crate::config::Memory;
+use crate::decision::conversation::{Key, Outcome, Record, Set};
 use proxy_wasm::hostcalls;
 use std::time::UNIX_EPOCH;
 
@@ -10,18 +10,18 @@ use std::time::UNIX_EPOCH;
 const TRIES: usize = 3;
 
 /// What is known of the conversation.
-pub(super) fn recall(memory: Memory, key: Key) -> Option<Trail> {
+pub(super) fn recall(memory: Memory, key: Key) -> Option<Record> {
     let (bytes, _) = hostcalls::get_shared_data(&name(memory, key)).ok()?;
     Set::decode(&bytes?).recall(key, now(), memory.ttl)
 }
 
 /// Notes where the conversation goes.
-pub(super) fn remember(memory: Memory, key: Key, step: Step) {
+pub(super) fn remember(memory: Memory, key: Key, outcome: Outcome) {
     let name = name(memory, key);
     for _ in 0..TRIES {
         let Ok((bytes, cas)) = hostcalls::get_shared_data(&name) else { return };
         let mut set = Set::decode(&bytes.unwrap_or_default());
-        if !set.remember(key, step, now(), memory.ttl)
+        if !set.remember(key, outcome, now(), memory.ttl)
             || hostcalls::set_shared_data(&name, Some(&set.encode()), cas).is_ok()
         {
             return;
@@ -30,7 +30,7 @@ pub(super) fn remember(memory: Memory, key: Key, step: Step) {
 }
 
 fn name(memory: Memory, key: Key) -> String {
-    format!("hybrid_llm.affinity.{}", key.set(memory.sets))
+    format!("hybrid_llm.affinity.{}", key.set(memory))
 }
 
 fn now() -> u32 {

@@ -7,8 +7,8 @@ mod proxy;
 mod routes;
 mod stream;
 
-use crate::breaker::Breaker;
 use crate::config::{Config, TICK};
+use crate::decision::breaker::Breaker;
 use exchange::Exchange;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};

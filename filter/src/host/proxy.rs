@@ -1,6 +1,6 @@
 //! The proxy's calls that the filter uses, with bytes instead of strings: a header that is not UTF-8 must not trap the VM.
 
-use crate::headers::{self, RequestHead};
+use crate::wire::headers::{self, RequestHead};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 

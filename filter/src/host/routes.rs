@@ -2,8 +2,7 @@
 
 use super::counters::Counters;
 use super::proxy;
-use crate::config::{Config, Pair};
-use crate::policy::{Policy, RouteMetadata, RoutePolicy};
+use crate::config::{Config, Pair, ResolvedRoute, RouteMetadata, RoutePolicy};
 use proxy_wasm::types::LogLevel;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,33 +14,33 @@ const MOST: usize = 4096;
 /// A route that names pairs, or seems to.
 pub(super) enum Route {
     /// What is done for each pair, in the order of the route's metadata; never empty.
-    Lanes(Vec<Rc<Lane>>),
+    Pairs(Vec<Rc<RoutedPair>>),
     /// No pair that it names exists: requests go on as they came.
-    Nowhere(Counters),
+    UnknownPair(Counters),
 }
 
 /// One pair of a route.
-pub(super) struct Lane {
+pub(super) struct RoutedPair {
     pub(super) pair: Rc<Pair>,
     /// `None` where the route's metadata is wrong: to large.
-    pub(super) policy: Option<Policy>,
+    pub(super) policy: Option<RoutePolicy>,
     pub(super) counters: Counters,
 }
 
 impl Route {
-    /// The lane of requests for this model; `None` where it is no pair's alias.
-    pub(super) fn lane(&self, model: Option<&str>) -> Option<&Rc<Lane>> {
+    /// The pair that routes requests for this model; `None` where it is no pair's alias.
+    pub(super) fn pair_for(&self, model: Option<&str>) -> Option<&Rc<RoutedPair>> {
         match self {
-            Self::Lanes(lanes) => lanes.iter().find(|lane| lane.pair.routes(model)),
-            Self::Nowhere(_) => None,
+            Self::Pairs(pairs) => pairs.iter().find(|routed| routed.pair.routes(model)),
+            Self::UnknownPair(_) => None,
         }
     }
 
-    /// The lane of requests whose model is not known.
-    pub(super) fn first(&self) -> Option<&Rc<Lane>> {
+    /// The pair that takes requests whose model is not known.
+    pub(super) fn first(&self) -> Option<&Rc<RoutedPair>> {
         match self {
-            Self::Lanes(lanes) => lanes.first(),
-            Self::Nowhere(_) => None,
+            Self::Pairs(pairs) => pairs.first(),
+            Self::UnknownPair(_) => None,
         }
     }
 }
@@ -74,21 +73,21 @@ impl Routes {
 fn resolve(config: &Config, metadata: &[u8], route: &str) -> Option<Rc<Route>> {
     let metadata = RouteMetadata::decode(metadata);
     let named = String::from_utf8_lossy(metadata.pair.unwrap_or_default());
-    let lane = |pair: Rc<Pair>, policy| {
+    let routed = |pair: Rc<Pair>, policy| {
         let counters = Counters::new(route, &pair.name);
-        Rc::new(Lane { pair, policy, counters })
+        Rc::new(RoutedPair { pair, policy, counters })
     };
     Some(Rc::new(match metadata.resolve(config) {
-        RoutePolicy::Leave => return None,
-        RoutePolicy::Apply(policies) => {
-            Route::Lanes(policies.into_iter().map(|policy| lane(Rc::clone(&policy.pair), Some(policy))).collect())
+        ResolvedRoute::NotRouted => return None,
+        ResolvedRoute::Routed(policies) => {
+            Route::Pairs(policies.into_iter().map(|policy| routed(Rc::clone(&policy.pair), Some(policy))).collect())
         }
-        RoutePolicy::Broken { pairs, error } => {
+        ResolvedRoute::Invalid { pairs, error } => {
             proxy::log(LogLevel::Error, &format!("route {route:?}: metadata hybrid_llm.{error}"));
             if pairs.is_empty() {
-                Route::Nowhere(Counters::new(route, &named))
+                Route::UnknownPair(Counters::new(route, &named))
             } else {
-                Route::Lanes(pairs.into_iter().map(|pair| lane(pair, None)).collect())
+                Route::Pairs(pairs.into_iter().map(|pair| routed(pair, None)).collect())
             }
         }
     }))

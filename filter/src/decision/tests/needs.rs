@@ -66,8 +66,8 @@ fn a_loop_leaves_a_model_that_may_not_see_unless_it_is_signed() {
     ];
     for (policy, body, went, want) in table {
         let request = Api::AnthropicMessages.read("", body.as_bytes()).unwrap();
-        let trail = went.map(|went| Trail { went, belongs: None });
-        let plan = before_score(policy, Overrides::default(), &request, || trail).unwrap();
+        let record = went.map(|last_tier| Record { last_tier, assigned: None });
+        let plan = before_score(policy, Overrides::default(), &request, || record).unwrap();
         assert_eq!(told(plan), want, "{:?} {went:?} {body}", policy.pair.small);
     }
 }
@@ -78,8 +78,8 @@ fn answers_in_the_background_are_where_they_are_looked_for() {
     let plan = |more: &str, asked: Overrides, remembered: Option<Tier>| {
         let body = format!(r#"{{"model":"auto","input":"Why is the sky blue?"{more}}}"#);
         let request = Api::OpenAiResponses.read("", body.as_bytes()).unwrap();
-        let trail = remembered.map(|went| Trail { went, belongs: None });
-        told(before_score(&policy("open"), asked, &request, || trail).unwrap())
+        let record = remembered.map(|last_tier| Record { last_tier, assigned: None });
+        told(before_score(&policy("open"), asked, &request, || record).unwrap())
     };
     let (none, small) = (Overrides::default(), Overrides { tier: Some(Tier::Small), dial: None });
     assert_eq!(plan(r#","background":true"#, none, None), "large capability");
@@ -112,7 +112,7 @@ fn needs_and_capabilities() {
         (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}, "query": score})), image, ask),
         (with(serde_json::json!({"small": {"cluster": "a", "model": "m"}})), image, "large non_text"),
         (with(serde_json::json!({"large": small(&[])})), tools, "small capability"),
-        (Policy { shadow: true, ..with(serde_json::json!({"large": small(&[])})) }, tools, ask),
+        (RoutePolicy { shadow: true, ..with(serde_json::json!({"large": small(&[])})) }, tools, ask),
         (with(serde_json::json!({"large": small(&[])})), image, "large capability"),
     ];
     for (policy, body, want) in table {

@@ -1,0 +1,197 @@
+//! The decision: which tier a request goes to, and the reason. Plain functions; nothing here does I/O.
+//!
+//! The order is fixed: what stops a body from being read, then what needs no score, then the score, and without a
+//! score the large model.
+
+pub mod breaker;
+pub mod conversation;
+pub mod explore;
+
+use crate::config::{Affinity, Config, Dial, Overrides, Pair, RoutePolicy, Target};
+use crate::request::api::{Request, Unparsable};
+use crate::request::fit;
+use crate::request::query::NonText;
+use crate::terms::{Reason, Score, Tier};
+use conversation::{Outcome, Record};
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// The model it goes to.
+    pub tier: Tier,
+    /// Why.
+    pub reason: Reason,
+    /// The score, when there is one.
+    pub score: Option<f64>,
+    /// In shadow mode: the tier that the score would have chosen.
+    pub would_be: Option<Tier>,
+    /// By a dial that the client chose, and not the route's own.
+    pub by_client_dial: bool,
+}
+
+impl Decision {
+    /// To large because something stands in the way of a score: the request is served all the same.
+    #[must_use]
+    pub fn fail_open(reason: Reason) -> Self {
+        Self::unscored(Tier::Large, reason)
+    }
+
+    fn unscored(tier: Tier, reason: Reason) -> Self {
+        Self { tier, reason, score: None, would_be: None, by_client_dial: false }
+    }
+}
+
+/// What is to be done with a request whose body has been read.
+#[derive(Debug, PartialEq)]
+pub enum Plan {
+    /// Decided without a score.
+    Decided(Decision),
+    /// Ask the scorer for this query, then compare with the dial.
+    Ask {
+        /// The text to score.
+        query: String,
+        /// What to compare the score with.
+        dial: Dial,
+    },
+}
+
+/// What a request's headers say of its body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AnnouncedBody {
+    /// `content-length`, when it is there and a number.
+    pub length: Option<u64>,
+    /// The body is compressed (`content-encoding` other than `identity`).
+    pub is_encoded: bool,
+}
+
+/// What the headers alone say against reading the body; `body_follows` is false when the request ends with them.
+#[must_use]
+pub fn before_body(config: &Config, body: AnnouncedBody, body_follows: bool) -> Option<Reason> {
+    if body.length.is_some_and(|length| length > config.max_body_bytes as u64) {
+        Some(Reason::BodyTooLarge)
+    } else if body.is_encoded {
+        Some(Reason::EncodedBody)
+    } else if !body_follows {
+        Some(Reason::Unparsable)
+    } else {
+        None
+    }
+}
+
+/// Where a request goes that asks for a model which is no alias of its route's pairs: to the first tier that has this very
+/// model, and any other is left to the first pair's large one.
+#[must_use]
+pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Option<&str>) -> Option<&'a Target> {
+    let mut tiers = pairs.clone().flat_map(|pair| [&pair.small, &pair.large]);
+    let first = pairs.map(|pair| &pair.large).next();
+    model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
+}
+
+/// What to do once the body of a request that the pair routes has been read. `recall` tells what is remembered of the request's
+/// conversation; it is asked only where the answer matters. `asked` holds what the client may ask for and does.
+///
+/// # Errors
+/// The text to score can't be read after all.
+pub fn before_score(
+    policy: &RoutePolicy,
+    asked: Overrides,
+    request: &Request<'_>,
+    recall: impl FnOnce() -> Option<Record>,
+) -> Result<Plan, Unparsable> {
+    let pair = &policy.pair;
+    let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
+    // In shadow mode every request goes to large, and so no conversation can be torn apart.
+    let continuation = !policy.shadow && (request.is_bound() || pair.query.in_tool_loop(request)?);
+    let query = pair.query.query(request)?;
+    if query.text.is_empty() && !continuation {
+        return decided(Tier::Large, Reason::NoText);
+    }
+    if let Some(tier) = asked.tier {
+        return decided(tier, Reason::Forced);
+    }
+    if pair.small.context_tokens.is_some_and(|tokens| !fit::fits(request, tokens)) {
+        return decided(Tier::Large, Reason::Context);
+    }
+    match (pair.small.can(request.needs), pair.large.can(request.needs)) {
+        (true, false) if !policy.shadow => return decided(Tier::Small, Reason::Capability),
+        (true, _) => {}
+        (false, _) => return decided(Tier::Large, Reason::Capability),
+    }
+    // A small model of which nobody says what it can do is shown no images, whoever brought them and when.
+    let keeps_media = pair.query.non_text == NonText::Large;
+    let small_is_blind = keeps_media && request.media > 0 && pair.small.capabilities.is_none();
+    if continuation {
+        return match recall() {
+            None => decided(Tier::Large, Reason::ToolLoop),
+            // Large can take a bare tool loop over. It can't take a signature, and small may see after all.
+            Some(record) if record.last_tier == Tier::Small && small_is_blind && !request.is_bound() => {
+                decided(Tier::Large, Reason::NonText)
+            }
+            Some(record) => decided(record.last_tier, Reason::Affinity),
+        };
+    }
+    if request.in_background {
+        return decided(Tier::Large, Reason::Capability);
+    }
+    if small_is_blind || (keeps_media && query.has_media) {
+        return decided(Tier::Large, Reason::NonText);
+    }
+    if pair.affinity != Affinity::Off
+        && !policy.shadow
+        && let Some(tier) = conversation::assigned_tier(pair.affinity, recall())
+    {
+        return decided(tier, Reason::Affinity);
+    }
+    Ok(Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) })
+}
+
+/// Whether it is worth remembering where this request goes.
+#[must_use]
+pub fn is_to_be_remembered(policy: &RoutePolicy, request: &Request<'_>) -> bool {
+    !policy.shadow && (policy.pair.affinity != Affinity::Off || request.may_be_continued())
+}
+
+/// What a decision adds to its conversation's record. A tool loop follows the last turn, whatever decided that. The tier of
+/// later user turns is assigned only by decisions about the conversation itself: not by a tier or a dial that the client set,
+/// by exploration, by a failure of the scorer, or by a turn that followed one of these. A turn that affinity decided leaves the
+/// assigned tier as it is. `has_stored_id` is set where the conversation is known by an id under which the upstream stores it.
+#[must_use]
+pub fn outcome(policy: &RoutePolicy, decision: &Decision, has_stored_id: bool) -> Outcome {
+    let assigns = match decision.reason {
+        Reason::Score => !decision.by_client_dial,
+        reason => matches!(reason, Reason::Context | Reason::Capability | Reason::ToolLoop | Reason::NonText),
+    };
+    Outcome { tier: decision.tier, assigns, affinity: policy.pair.affinity, continues: has_stored_id }
+}
+
+/// The decision once the scorer has answered, or could not. The dial is the route's, or the one that the client may have; the
+/// request's id decides whether it explores.
+#[must_use]
+pub fn after_score(policy: &RoutePolicy, dial: Dial, answer: Result<Score, Reason>, request_id: &[u8]) -> Decision {
+    let score = match answer {
+        Ok(score) => score,
+        Err(reason) => return Decision::fail_open(reason),
+    };
+    let tier = match dial.admits(&score) {
+        Some(true) => Tier::Small,
+        Some(false) => Tier::Large,
+        None => return Decision { score: Some(score.score), ..Decision::fail_open(Reason::BadScore) },
+    };
+    let scored = |tier, reason, would_be| Decision {
+        tier,
+        reason,
+        score: Some(score.score),
+        would_be,
+        by_client_dial: dial != policy.dial,
+    };
+    if policy.shadow {
+        scored(Tier::Large, Reason::Shadow, Some(tier))
+    } else if explore::takes(policy.pair.explore, request_id) {
+        scored(tier.other(), Reason::Explore, None)
+    } else {
+        scored(tier, Reason::Score, None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Models that are named in the path: where the name stands, and how it is spelled there.
+
+use super::Api;
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::ops::Range;
+
+/// The path without its query string.
+pub(super) fn without_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Where the model's name stands in the path (without its query string) of an API that has it there.
+pub(super) fn model_segment(api: Api, path: &str) -> Option<Range<usize>> {
+    let (front, last) = path.rsplit_once('/')?;
+    let (mark, name) = match api {
+        Api::Gemini => {
+            let (name, method) = last.rsplit_once(':')?;
+            (["generateContent", "streamGenerateContent"].contains(&method) && front.ends_with("/models"))
+                .then_some(())?;
+            ("", name)
+        }
+        Api::BedrockConverse => {
+            ["converse", "converse-stream"].contains(&last).then_some(())?;
+            ("/model/", front.rsplit_once('/')?.1)
+        }
+        Api::BedrockInvoke => {
+            ["invoke", "invoke-with-response-stream"].contains(&last).then_some(())?;
+            ("/model/", front.rsplit_once('/')?.1)
+        }
+        Api::OpenAiChat | Api::OpenAiCompletions | Api::OpenAiResponses | Api::AnthropicMessages => return None,
+    };
+    // `name` is a slice of `path`, so that the distance of the two pointers is its place.
+    let start = (name.as_ptr() as usize).checked_sub(path.as_ptr() as usize)?;
+    (!name.is_empty() && path.get(..start)?.ends_with(mark)).then_some(start..start + name.len())
+}
+
+/// A path segment's text; one that is not percent-encoded UTF-8 is taken as it stands.
+pub(super) fn decode_segment(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| std::str::from_utf8(after.get(..2)?).ok()).flatten();
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(segment), Cow::Owned)
+}
+
+/// Spells a name as one path segment: every byte but the unreserved ones (RFC 3986, section 2.3) is percent-encoded, as
+/// Bedrock's and Google's own clients do with the colons and slashes of model ids.
+#[must_use]
+pub fn encode_segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            // Writing into a string does not fail.
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn models_in_paths() {
+        let table = [
+            (Api::Gemini, "/v1beta/models/gemini-2.5-flash:generateContent", Some("gemini-2.5-flash")),
+            (Api::Gemini, "/v1beta/models/auto:streamGenerateContent?alt=sse", Some("auto")),
+            (Api::Gemini, "/v1/projects/p/locations/l/publishers/google/models/auto:generateContent", Some("auto")),
+            (Api::Gemini, "/v1beta/models/auto:countTokens", None),
+            (Api::Gemini, "/v1beta/models/:generateContent", None),
+            (Api::Gemini, "/v1beta/tuned/auto:generateContent", None),
+            (Api::BedrockConverse, "/model/anthropic.claude-v2%3A1/converse", Some("anthropic.claude-v2:1")),
+            (Api::BedrockConverse, "/model/anthropic.claude-v2:1/converse-stream", Some("anthropic.claude-v2:1")),
+            (Api::BedrockConverse, "/prefix/model/arn%3Aaws%2Fx/converse", Some("arn:aws/x")),
+            (Api::BedrockConverse, "/model/converse", None),
+            (Api::BedrockConverse, "/model//converse", None),
+            (Api::BedrockConverse, "/models/x/converse", None),
+            (Api::BedrockInvoke, "/model/auto/invoke", Some("auto")),
+            (Api::BedrockInvoke, "/model/auto/invoke-with-response-stream", Some("auto")),
+            (Api::BedrockInvoke, "/model/auto/converse", None),
+            (Api::OpenAiChat, "/model/auto/chat/completions", None),
+        ];
+        for (api, path, want) in table {
+            let model = api.model_in_path(path);
+            assert_eq!(model.as_ref().map(|model| model.name.as_ref()), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn odd_escapes_are_taken_as_they_stand() {
+        for odd in ["100%", "%zz", "%f", "%ff%fe"] {
+            assert_eq!(decode_segment(odd), odd);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_comes_back(name in "\\PC{1,24}") {
+            let segment = encode_segment(&name);
+            prop_assert!(!segment.contains(['/', '?', '#', ':', ' ']));
+            prop_assert_eq!(decode_segment(&segment), name);
+        }
+
+        #[test]
+        fn any_path_is_taken_calmly(path in "[a-z/:%?#.0-9]{0,40}") {
+            for &api in Api::ALL {
+                if let Some(ModelName { place: Place::Path(span), .. }) = api.model_in_path(&path) {
+                    prop_assert!(path.get(span).is_some());
+                }
+            }
+        }
+    }
+
+    use crate::request::api::{ModelName, Place};
+}

@@ -1,0 +1,337 @@
+//! What routing needs from a request, whichever API it speaks.
+
+use super::json::{Cursor, Walk};
+use super::text::JsonString;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A request as the rest of the filter sees it. Texts are slices of the body.
+#[derive(Debug, Default, PartialEq)]
+pub struct Request<'a> {
+    /// The model that the client asked for; `None` when the request names none.
+    pub model: Option<ModelName<'a>>,
+    /// The system prompt's texts: what the application says before the user does.
+    pub system: Vec<JsonString<'a>>,
+    /// The user's turns that say something, oldest first.
+    pub users: Vec<Turn<'a>>,
+    /// Everything that the model reads as text, for the estimate of the prompt's length: messages, tool schemas, tool
+    /// calls and results, as JSON.
+    pub texts: Vec<&'a [u8]>,
+    /// Images, recordings and files in the whole conversation.
+    pub media: u64,
+    /// The most tokens the client lets the model answer with; 0 when it does not say.
+    pub max_output_tokens: u64,
+    /// What the request needs of a model beyond text.
+    pub needs: Needs,
+    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result.
+    pub users_at_result: Option<usize>,
+    /// It carries a model's reasoning or its signature, which another model may refuse.
+    pub carries_reasoning: bool,
+    /// The answer may bring reasoning, or be stored by the upstream.
+    pub may_bind: bool,
+    /// The upstream is to store the answer, under an id that the answer tells.
+    pub is_stored: bool,
+    /// The answer is to be fetched later, by a request that names no model.
+    pub in_background: bool,
+    /// The API's own names for the conversation.
+    pub ids: ConversationIds<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Whether the request holds what only the model that made it can go on with: signed reasoning, or the name of a
+    /// conversation that its API stores. For tool loops see [`QueryPolicy::in_tool_loop`](crate::request::query::QueryPolicy).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.carries_reasoning || self.ids.stored.is_some()
+    }
+
+    /// Whether the answer may make the next request one that only this model can go on with.
+    #[must_use]
+    pub fn may_be_continued(&self) -> bool {
+        self.may_bind || self.needs.tools || self.users_at_result.is_some() || self.is_bound()
+    }
+
+    /// Reads the `model` member of a body.
+    pub(super) fn read_model(&mut self, json: &mut Cursor<'a>, seen: &mut bool) -> Walk {
+        super::json::once(seen)?;
+        let value = json.value()?;
+        if value == b"null" {
+            return Ok(());
+        }
+        let name = JsonString::new(value).and_then(JsonString::decode).ok_or(super::Unparsable)?;
+        let end = json.at();
+        self.model = Some(ModelName { name, place: Place::Body(end - value.len()..end) });
+        Ok(())
+    }
+
+    /// Reads one of the names by which APIs call the limit of the answer's length.
+    pub(super) fn read_limit(&mut self, json: &mut Cursor<'a>) -> Walk {
+        self.max_output_tokens = self.max_output_tokens.max(json.count()?);
+        Ok(())
+    }
+
+    /// Reads a list of tools.
+    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(tools) = listed(json)? {
+            self.needs.tools = true;
+            self.texts.push(tools);
+        }
+        Ok(())
+    }
+
+    /// Reads an object of which one member is the schema that the answer must follow.
+    pub(super) fn read_schema(&mut self, json: &mut Cursor<'a>) -> Walk {
+        let schema = json.value()?;
+        if schema != b"null" {
+            self.needs.json_schema = true;
+            self.texts.push(schema);
+        }
+        Ok(())
+    }
+
+    /// Reads a format of the answer: `{"type": "json_schema", …}`, or another type.
+    pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(format) = schema_format(json)? {
+            self.needs.json_schema = true;
+            self.texts.push(format);
+        }
+        Ok(())
+    }
+
+    /// Adds a turn, in the order of the conversation.
+    pub(super) fn push(&mut self, turn: Turn<'a>) {
+        self.texts.extend(turn.texts.iter().map(|text| text.contents()));
+        self.texts.extend(&turn.other_texts);
+        self.media += turn.media;
+        self.needs.add(turn.needs);
+        self.carries_reasoning |= turn.reasoning;
+        let is_result = turn.tool_result;
+        match turn.speaker {
+            // Notes that an application slips in later are not the system prompt.
+            Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
+            Speaker::User if turn.says_something() => self.users.push(turn),
+            Speaker::System | Speaker::User | Speaker::Model => {}
+        }
+        if is_result {
+            self.users_at_result = Some(self.users.len());
+        }
+    }
+
+    /// Adds the system prompt, where it stands beside the conversation.
+    pub(super) fn push_system(&mut self, turn: Turn<'a>) {
+        self.texts.extend(turn.texts.iter().map(|text| text.contents()));
+        self.system.extend(turn.texts);
+    }
+}
+
+/// Who speaks in a turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Speaker {
+    /// The operator or the application: system prompts and developer messages.
+    System,
+    /// The user, and tools where the API has their results in the user's turns.
+    User,
+    /// The model, a tool with a turn of its own, and whoever else.
+    #[default]
+    Model,
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Default, PartialEq)]
+pub struct Turn<'a> {
+    /// Who speaks.
+    pub speaker: Speaker,
+    /// What is said, in pieces.
+    pub texts: Vec<JsonString<'a>>,
+    /// What else the model reads: tool calls and results, as JSON.
+    pub other_texts: Vec<&'a [u8]>,
+    /// Images, recordings, files, and parts of a kind that this filter does not know.
+    pub media: u64,
+    /// What the turn needs of a model.
+    pub needs: Needs,
+    /// It holds the result of a tool call.
+    pub tool_result: bool,
+    /// It holds a model's reasoning.
+    pub reasoning: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// Whether the speaker brings anything: not so where the turn only holds a tool's result, or nothing at all.
+    fn says_something(&self) -> bool {
+        !self.texts.is_empty() || (self.media > 0 && !self.tool_result)
+    }
+
+    /// Reads content that is a string, or a list of parts each of which `part` reads.
+    pub(super) fn read_content(
+        &mut self,
+        json: &mut Cursor<'a>,
+        part: impl Fn(&mut Self, &mut Cursor<'a>) -> Walk,
+    ) -> Walk {
+        match json.peek() {
+            Some(b'"') => self.texts.extend(json.string()?),
+            Some(b'[') => json.elements(|json| match json.peek() {
+                Some(b'{') => part(self, json),
+                Some(b'"') => {
+                    self.texts.extend(json.string()?);
+                    Ok(())
+                }
+                _ => Ok(()),
+            })?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads what a tool gave back: content in the same forms, or one part alone. Its text is not the speaker's.
+    pub(super) fn read_result(
+        &mut self,
+        json: &mut Cursor<'a>,
+        part: impl Fn(&mut Self, &mut Cursor<'a>) -> Walk,
+    ) -> Walk {
+        let said = std::mem::take(&mut self.texts);
+        let walked = if json.peek() == Some(b'{') { part(self, json) } else { self.read_content(json, part) };
+        let given = std::mem::replace(&mut self.texts, said);
+        self.other_texts.extend(given.iter().map(|text| text.contents()));
+        walked
+    }
+
+    /// Reads a value that the model gets as text, such as the arguments of a tool call.
+    pub(super) fn read_other(&mut self, json: &mut Cursor<'a>) -> Walk {
+        self.other_texts.push(json.value()?);
+        Ok(())
+    }
+
+    /// Reads a list of tools that stands within the conversation.
+    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(tools) = listed(json)? {
+            self.needs.tools = true;
+            self.other_texts.push(tools);
+        }
+        Ok(())
+    }
+
+    /// Reads a format of the answer that is set within the conversation.
+    pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
+        if let Some(format) = schema_format(json)? {
+            self.needs.json_schema = true;
+            self.other_texts.push(format);
+        }
+        Ok(())
+    }
+
+    /// Notes a part that is not text.
+    pub(super) fn medium(&mut self, medium: Medium) {
+        self.media += 1;
+        match medium {
+            Medium::Image => self.needs.vision = true,
+            Medium::Audio => self.needs.audio = true,
+            Medium::File => self.needs.files = true,
+            Medium::Unknown => {}
+        }
+    }
+}
+
+/// Reads a list; `None` where it is empty, or no list.
+fn listed<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
+    let list = json.value()?;
+    let any = list.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
+    Ok(any.then_some(list))
+}
+
+/// Reads a format of the answer; `None` where it is none with a schema.
+fn schema_format<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
+    let (mut is_schema, start) = (false, json.at());
+    json.if_members(|name, json| {
+        if name == "type" {
+            is_schema = json.string()?.is_some_and(|kind| kind.is("json_schema"));
+        }
+        Ok(())
+    })?;
+    Ok(json.since(start).filter(|_| is_schema))
+}
+
+/// A kind of part that is not text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// A picture, or a film.
+    Image,
+    /// A recording.
+    Audio,
+    /// A document.
+    File,
+    /// Something that this filter does not know.
+    Unknown,
+}
+
+impl Medium {
+    /// The kind that a MIME type names.
+    pub(super) fn of_mime_type(name: &str) -> Self {
+        match name.split('/').next() {
+            Some("image" | "video") => Self::Image,
+            Some("audio") => Self::Audio,
+            _ => Self::File,
+        }
+    }
+}
+
+/// What a request needs of a model beyond text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// It shows images or films.
+    pub vision: bool,
+    /// It plays recordings.
+    pub audio: bool,
+    /// It holds documents.
+    pub files: bool,
+    /// It declares tools.
+    pub tools: bool,
+    /// The answer must follow a JSON schema.
+    pub json_schema: bool,
+}
+
+impl Needs {
+    /// Whether all of these are among `others`.
+    #[must_use]
+    pub fn within(self, others: Self) -> bool {
+        let mut both = others;
+        both.add(self);
+        both == others
+    }
+
+    fn add(&mut self, other: Self) {
+        self.vision |= other.vision;
+        self.audio |= other.audio;
+        self.files |= other.files;
+        self.tools |= other.tools;
+        self.json_schema |= other.json_schema;
+    }
+}
+
+/// What the API itself says of which conversation a request belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConversationIds<'a> {
+    /// A response or conversation that the upstream has stored, and other upstreams do not know.
+    pub stored: Option<JsonString<'a>>,
+    /// The client's own key for prompts that share a beginning.
+    pub cache_key: Option<JsonString<'a>>,
+    /// Who asks.
+    pub user: Option<JsonString<'a>>,
+}
+
+/// The name of a model and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName<'a> {
+    /// The name, unescaped.
+    pub name: Cow<'a, str>,
+    /// Where to put another.
+    pub place: Place,
+}
+
+/// Where a model's name stands in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Byte range of the JSON string in the body, quotes included.
+    Body(Range<usize>),
+    /// Byte range of the segment, or of its part, in the path.
+    Path(Range<usize>),
+}

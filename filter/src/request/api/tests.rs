@@ -1,0 +1,382 @@
+//! The fixtures: requests in each API's own shape, and what is read from them.
+
+use super::*;
+use crate::request::query::QueryPolicy;
+use crate::wire::splice;
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::path::Path;
+
+/// An API's folder of fixtures, and a path of its requests.
+fn folder(api: Api) -> (&'static str, &'static str) {
+    match api {
+        Api::OpenAiChat => ("openai_chat", "/v1/chat/completions"),
+        Api::OpenAiCompletions => ("openai_completions", "/v1/completions"),
+        Api::OpenAiResponses => ("openai_responses", "/v1/responses"),
+        Api::AnthropicMessages => ("anthropic_messages", "/v1/messages"),
+        Api::Gemini => ("gemini", "/v1beta/models/auto:generateContent"),
+        Api::BedrockConverse => ("bedrock_converse", "/model/auto/converse"),
+        Api::BedrockInvoke => ("bedrock_invoke", "/model/auto/invoke"),
+    }
+}
+
+/// Every fixture of an API, by name.
+fn fixtures(api: Api) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder(api).0);
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// What is read from a request, in a line or two.
+fn digest(request: &Request<'_>) -> String {
+    let query = QueryPolicy::default().query(request).unwrap();
+    let mut line = format!("query {:?}", query.text);
+    let needs = request.needs;
+    let flags = [
+        ("media in it", query.has_media),
+        ("vision", needs.vision),
+        ("audio", needs.audio),
+        ("files", needs.files),
+        ("tools", needs.tools),
+        ("json_schema", needs.json_schema),
+        ("ends in a tool result", QueryPolicy::default().in_tool_loop(request).unwrap()),
+        ("carries reasoning", request.carries_reasoning),
+        ("may be continued", request.may_be_continued()),
+    ];
+    for (name, _) in flags.iter().filter(|(_, set)| *set) {
+        write!(line, "; {name}").unwrap();
+    }
+    let system: Vec<_> = request.system.iter().map(|text| text.decode().unwrap()).collect();
+    let ids = [("stored", request.ids.stored), ("cache key", request.ids.cache_key), ("user", request.ids.user)];
+    if !system.is_empty() {
+        write!(line, "\n    system {system:?}").unwrap();
+    }
+    for (name, id) in ids.iter().filter_map(|(name, id)| Some((name, id.as_ref()?))) {
+        write!(line, "\n    {name} {:?}", id.decode().unwrap()).unwrap();
+    }
+    let text: usize = request.texts.iter().map(|text| text.len()).sum();
+    write!(line, "\n    {text} bytes of text, {} media, answer {}", request.media, request.max_output_tokens).unwrap();
+    line
+}
+
+#[test]
+fn every_fixture_is_read() {
+    for &api in Api::ALL {
+        let (name, path) = folder(api);
+        let mut report = String::new();
+        for (fixture, body) in fixtures(api) {
+            let request = api.read(path, &body).unwrap_or_else(|Unparsable| panic!("{name}/{fixture}"));
+            assert_eq!(request.model.as_ref().unwrap().name, "auto", "{name}/{fixture}");
+            writeln!(report, "{fixture}: {}", digest(&request)).unwrap();
+        }
+        insta::assert_snapshot!(name, report);
+    }
+}
+
+#[test]
+fn apis_are_recognised_by_method_and_path() {
+    let table: [(&str, &str, Option<Api>); 27] = [
+        ("POST", "/v1/chat/completions", Some(Api::OpenAiChat)),
+        ("POST", "/v1/chat/completions?api-version=1", Some(Api::OpenAiChat)),
+        ("POST", "/openai/deployments/x/chat/completions", Some(Api::OpenAiChat)),
+        ("POST", "/chat/completions", Some(Api::OpenAiChat)),
+        ("GET", "/v1/chat/completions", None),
+        ("POST", "/v1/chat/completions/abc", None),
+        ("POST", "/v1/embeddings?x=/chat/completions", None),
+        ("POST", "/v1/xchat/completions/", None),
+        ("GET", "/v1/models", None),
+        ("POST", "/v1/completions", Some(Api::OpenAiCompletions)),
+        ("POST", "/v1/completions#x", Some(Api::OpenAiCompletions)),
+        ("POST", "/v1/responses", Some(Api::OpenAiResponses)),
+        ("GET", "/v1/responses/resp_1", None),
+        ("POST", "/v1/responses/resp_1/cancel", None),
+        ("POST", "/v1/messages", Some(Api::AnthropicMessages)),
+        ("POST", "/anthropic/v1/messages?beta=true", Some(Api::AnthropicMessages)),
+        ("POST", "/v1/messages/count_tokens", None),
+        ("POST", "/v1/messages/batches", None),
+        ("POST", "/v1/threads/thread_1/messages", None),
+        ("POST", "/v1beta/models/gemini-2.5-pro:generateContent", Some(Api::Gemini)),
+        ("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", Some(Api::Gemini)),
+        ("POST", "/v1beta/models/gemini-2.5-pro:countTokens", None),
+        ("POST", "/model/amazon.nova-lite-v1%3A0/converse", Some(Api::BedrockConverse)),
+        ("POST", "/model/amazon.nova-lite-v1%3A0/converse-stream", Some(Api::BedrockConverse)),
+        ("POST", "/model/m/invoke-with-response-stream", Some(Api::BedrockInvoke)),
+        ("POST", "/model/m/invoke", Some(Api::BedrockInvoke)),
+        ("POST", "/model/m/count-tokens", None),
+    ];
+    for (method, path, want) in table {
+        assert_eq!(Api::recognise(method.as_bytes(), path.as_bytes()), want, "{method} {path}");
+    }
+    assert_eq!(Api::recognise(b"POST", b"/\xff/chat/completions"), None);
+}
+
+#[test]
+fn what_is_no_request_is_unparsable() {
+    let bodies = [
+        "",
+        " ",
+        "null",
+        "[]",
+        "5",
+        "\"x\"",
+        "{",
+        "{}",
+        r#"{"model":"m"}"#,
+        "\u{feff}{}",
+        "[[[[",
+        r#"{"messages":[[]]}"#,
+        r#"{"messages":"hi"}"#,
+        r#"{"messages":["hi"]}"#,
+        r#"{"messages":[{"role":5}]}"#,
+        r#"{"messages":[],}"#,
+        r#"{"prompt":{"a":1}}"#,
+        r#"{"prompt":[{"a":1}]}"#,
+        r#"{"input":5}"#,
+        r#"{"input":["x"]}"#,
+        r#"{"contents":5}"#,
+        r#"{"contents":["x"]}"#,
+        r#"{"inputText":5}"#,
+    ];
+    for &api in Api::ALL {
+        let (_, path) = folder(api);
+        for body in bodies {
+            // Bodies of one API may be fine in another.
+            if api == Api::OpenAiCompletions && body.contains("prompt") && !body.contains('[') {
+                continue;
+            }
+            if api == Api::OpenAiResponses && body == r#"{"prompt":{"a":1}}"# {
+                continue;
+            }
+            assert_eq!(api.read(path, body.as_bytes()), Err(Unparsable), "{api:?} {body}");
+        }
+        for (fixture, body) in fixtures(api) {
+            let cut = &body[..body.len() - 3];
+            assert_eq!(api.read(path, cut), Err(Unparsable), "{api:?} {fixture}");
+            assert_eq!(api.read(path, &[&body[..], b"x"].concat()), Err(Unparsable), "{api:?} {fixture}");
+        }
+    }
+}
+
+#[test]
+fn members_that_matter_may_stand_only_once() {
+    for &api in Api::ALL {
+        let (_, path) = folder(api);
+        for (fixture, body) in fixtures(api) {
+            let text = std::str::from_utf8(&body).unwrap().trim();
+            for member in ["model", "messages", "input", "contents", "inputText"] {
+                let value: serde_json::Value = serde_json::from_str(text).unwrap();
+                let (Some(value), Some(front)) = (value.get(member), text.strip_suffix('}')) else { continue };
+                // Spelled in another way it is still the same name.
+                let spelled = format!("\\u{:04x}{}", member.as_bytes()[0], &member[1..]);
+                let twice = format!("{front},\"{spelled}\":{value}}}");
+                assert_eq!(api.read(path, twice.as_bytes()), Err(Unparsable), "{fixture} {member}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_model_and_its_place() {
+    let body = r#"{"metadata":{"model":"no"},"model" : "a\u0075to","messages":[]}"#;
+    let model = Api::OpenAiChat.read("", body.as_bytes()).unwrap().model.unwrap();
+    assert_eq!(model.name, "auto");
+    let Place::Body(span) = model.place else { panic!("in the body") };
+    assert_eq!(&body[span], r#""a\u0075to""#);
+    for body in [r#"{"messages":[],"model":null}"#, r#"{"messages":[]}"#] {
+        assert_eq!(Api::OpenAiChat.read("", body.as_bytes()).unwrap().model, None);
+    }
+    for body in [r#"{"messages":[],"model":5}"#, r#"{"messages":[],"model":["m"]}"#] {
+        assert_eq!(Api::OpenAiChat.read("", body.as_bytes()), Err(Unparsable));
+    }
+    // A model in the body of an API that has it in the path is none of our business.
+    let gemini = Api::Gemini.read("/v1/models/auto:generateContent", br#"{"model":"x","contents":[]}"#).unwrap();
+    assert_eq!(gemini.model.unwrap().place, Place::Path(11..15));
+}
+
+#[test]
+fn answers_that_are_stored() {
+    let read = |body: &str| Api::OpenAiResponses.read("", body.as_bytes()).unwrap().is_stored;
+    assert!(
+        read(r#"{"input":"hi"}"#) && read(r#"{"input":"hi","store":null}"#) && read(r#"{"store":true,"input":""}"#)
+    );
+    assert!(!read(r#"{"input":"hi","store":false}"#));
+    let thread = |thread: &str| {
+        let body = format!(r#"{{"messages":[],"thread":{thread}}}"#);
+        Api::AnthropicMessages.read("", body.as_bytes()).unwrap().is_stored
+    };
+    assert!(thread(r#"{"type":"create"}"#) && thread(r#"{"type":"continue","previous_message_id":"msg_1"}"#));
+    assert!(!thread("null") && !Api::AnthropicMessages.read("", br#"{"messages":[]}"#).unwrap().is_stored);
+    assert!(!Api::OpenAiChat.read("", br#"{"messages":[],"store":true}"#).unwrap().is_stored);
+}
+
+#[test]
+fn output_limits() {
+    let limit = |body: &str| Api::OpenAiChat.read("", body.as_bytes()).unwrap().max_output_tokens;
+    assert_eq!(limit(r#"{"messages":[]}"#), 0);
+    assert_eq!(limit(r#"{"messages":[],"max_tokens":100}"#), 100);
+    assert_eq!(limit(r#"{"messages":[],"max_completion_tokens":7,"max_tokens":null}"#), 7);
+    assert_eq!(limit(r#"{"messages":[],"max_tokens":-1}"#), 0);
+}
+
+/// A turn takes many times the memory of the few bytes that an empty one is written in.
+#[test]
+fn empty_turns_are_not_kept() {
+    let empty = vec!["{}"; 100_000].join(",");
+    let request =
+        Api::Gemini.read("", format!(r#"{{"contents":[{empty}]}}"#).as_bytes()).map(|request| request.users.len());
+    assert_eq!(request, Ok(0));
+    let results =
+        r#"{"contents":[{"parts":[{"functionResponse":{}}]},{"parts":[{"text":"hi"}]},{"parts":[{"inlineData":{}}]}]}"#;
+    assert_eq!(Api::Gemini.read("", results.as_bytes()).unwrap().users.len(), 2);
+}
+
+/// Puts `inner` where a value stands in a fixture, for every value of it.
+fn with_values_replaced(body: &str, inner: &str) -> Vec<String> {
+    let starts = body.match_indices(": ").map(|(at, mark)| at + mark.len());
+    starts
+        .filter_map(|at| {
+            let rest = &body[at..];
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+            values.next()?.ok()?;
+            Some(format!("{}{inner}{}", &body[..at], &rest[values.byte_offset()..]))
+        })
+        .collect()
+}
+
+/// A nesting bomb, an odd value, in every place of every fixture: read or refused, but never a panic.
+#[test]
+fn odd_values_anywhere_are_taken_calmly() {
+    let bomb = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let objects = format!("{}1{}", "{\"content\":".repeat(5_000), "}".repeat(5_000));
+    let odd =
+        ["null", "0", "-1e999", "true", "\"\\ud800\"", "[]", "{}", "[[]]", "[null]", "[{}]", "\"x\"", &bomb, &objects];
+    for &api in Api::ALL {
+        let (_, path) = folder(api);
+        for (_, body) in fixtures(api) {
+            for value in odd {
+                for body in with_values_replaced(std::str::from_utf8(&body).unwrap(), value) {
+                    if let Ok(request) = api.read(path, body.as_bytes()) {
+                        let _ = (QueryPolicy::default().query(&request), crate::request::fit::fits(&request, 10));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A request with another spelling of the same JSON: white space, escapes, order.
+fn respelled(value: &serde_json::Value, turns: &[usize], depth: usize) -> String {
+    let turn = turns.get(depth).copied().unwrap_or_default();
+    let space = ["", " ", "\n\t", "\r\n  "][turn % 4];
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members
+                .iter()
+                .map(|(name, value)| {
+                    format!("{space}{}{space}:{space}{}", literal(name, turn), respelled(value, turns, depth + 1))
+                })
+                .collect();
+            let by = turn % members.len().max(1);
+            members.rotate_left(by);
+            format!("{{{}{space}}}", members.join(","))
+        }
+        serde_json::Value::Array(elements) => {
+            let elements: Vec<_> = elements.iter().map(|value| respelled(value, turns, depth + 1)).collect();
+            format!("[{space}{}]", elements.join(&format!("{space},")))
+        }
+        serde_json::Value::String(text) => literal(text, turn),
+        other => other.to_string(),
+    }
+}
+
+fn literal(text: &str, turn: usize) -> String {
+    if turn.is_multiple_of(3) {
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        return format!("\"{units}\"");
+    }
+    serde_json::to_string(text).unwrap()
+}
+
+/// A request as it goes on: its path and its body.
+fn rewritten(api: Api, path: &str, body: &[u8], model: &str) -> (String, Vec<u8>) {
+    let request = api.read(path, body).unwrap();
+    match request.model.map(|model| model.place) {
+        Some(Place::Body(span)) => {
+            let head = splice::replace_in_body(&body[..span.end], &span, model);
+            let tail = body[span.end..].to_vec();
+            (path.to_owned(), [head.unwrap_or_else(|| body[..span.end].to_vec()), tail].concat())
+        }
+        Some(Place::Path(span)) => {
+            (splice::replace_in_path(path, &span, model).unwrap_or_else(|| path.to_owned()), body.to_vec())
+        }
+        None => (path.to_owned(), body.to_vec()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the API and the spelling: only the model's value changes, and the spelling changes nothing that is read.
+    #[test]
+    fn only_the_model_changes(turns in prop::collection::vec(0..12_usize, 8), new in "\\PC{1,16}", prefix in "(/[a-z]{1,5}){0,2}") {
+        for &api in Api::ALL {
+            let (_, plain_path) = folder(api);
+            let path = format!("{prefix}{plain_path}?a=b%2Fc");
+            for (fixture, plain) in fixtures(api) {
+                let value: serde_json::Value = serde_json::from_slice(&plain).unwrap();
+                let body = respelled(&value, &turns, 0);
+                let (new_path, new_body) = rewritten(api, &path, body.as_bytes(), &new);
+                let mut want = value.clone();
+                if api.model_in_path(&path).is_none() {
+                    want["model"] = new.as_str().into();
+                    prop_assert_eq!(&new_path, &path);
+                    // Every other byte is where it was, from either end.
+                    let literal = serde_json::to_string(&new).unwrap();
+                    let at = (0..body.len()).find(|&at| !new_body.starts_with(&body.as_bytes()[..at + 1])).unwrap_or(body.len());
+                    let place = Api::read(api, &path, body.as_bytes()).unwrap().model.unwrap().place;
+                    let Place::Body(span) = place else { panic!("in the body") };
+                    prop_assert!(at >= span.start, "{}", fixture);
+                    prop_assert_eq!(&new_body[span.start + literal.len()..], &body.as_bytes()[span.end..]);
+                    prop_assert_eq!(&new_body[span.start..span.start + literal.len()], literal.as_bytes());
+                } else {
+                    prop_assert_eq!(&new_body[..], body.as_bytes());
+                    prop_assert_eq!(&new_path, &path.replace("/auto", &format!("/{}", encode_segment(&new))));
+                    let named = api.model_in_path(&new_path).unwrap();
+                    prop_assert_eq!(named.name, new.as_str());
+                }
+                prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&new_body).unwrap(), want);
+                let (before, after) = (api.read(plain_path, &plain).unwrap(), api.read(&path, body.as_bytes()).unwrap());
+                let policy = QueryPolicy::default();
+                prop_assert_eq!(policy.query(&before), policy.query(&after), "{}", fixture);
+                prop_assert_eq!(before.needs, after.needs);
+                prop_assert_eq!(before.is_bound(), after.is_bound());
+                prop_assert_eq!(before.users_at_result, after.users_at_result);
+                prop_assert_eq!(before.max_output_tokens, after.max_output_tokens);
+            }
+        }
+    }
+
+    /// Bytes of a fixture changed at random: read or refused, but never a panic.
+    #[test]
+    fn broken_fixtures_are_taken_calmly(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        for &api in Api::ALL {
+            let (_, path) = folder(api);
+            for (_, mut body) in fixtures(api) {
+                for (at, byte) in &changes {
+                    let at = at.index(body.len());
+                    body[at] = *byte;
+                }
+                if let Ok(request) = api.read(path, &body) {
+                    let _ = QueryPolicy::default().query(&request);
+                }
+            }
+        }
+    }
+}

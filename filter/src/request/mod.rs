@@ -1,0 +1,6 @@
+//! Reading a request: its API and body, the text to score, and whether it fits a model's context window.
+
+pub mod api;
+pub mod fit;
+pub mod query;
+pub mod wrappers;
