@@ -11,7 +11,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-use hybrid_llm_filter::decision::conversation::Key;
+use hybrid_llm_filter::decision::conversation::Keys;
 use hybrid_llm_filter::request::api::{Api, Place};
 use hybrid_llm_filter::request::fit;
 use hybrid_llm_filter::request::query::QueryPolicy;
@@ -54,7 +54,7 @@ fn main() {
 fn work(api: Api, path: &str, body: &[u8]) {
     let request = api.read(path, body).ok().unwrap();
     black_box(fit::fits(&request, 400_000));
-    black_box(Key::of("chat", &QueryPolicy::default(), None, &request));
+    black_box(Keys::of("chat", &QueryPolicy::default(), None, &request, false));
     black_box(scorer::request_body("default", &QueryPolicy::default().query(&request).ok().unwrap().text));
     if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
         black_box(splice::replace_in_body(&body[..span.end], &span, "llama-3.1-8b"));

@@ -24,6 +24,34 @@ async fn a_tool_loop_stays_where_it_began() {
     stack.send(CHAT, unknown, &[]).await.expect("large", "tool_loop");
 }
 
+/// Agents put clocks and request ids into the system prompt, and run others under the header of one session, at once.
+#[tokio::test]
+async fn loops_are_told_apart_by_what_the_user_asked() {
+    let stack = Stack::start(|setup| setup.plugin("/pairs/chat/affinity_header", json!("x-session-id"))).await;
+    let body = |second: u32, task: &str, loops: usize| {
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}});
+        let mut turns = vec![
+            json!({"role": "system", "content": format!("Request {second:x}. The time is 10:01:{second:02}.")}),
+            json!({"role": "user", "content": task}),
+        ];
+        for _ in 0..loops {
+            turns.push(json!({"role": "assistant", "tool_calls": [call]}));
+            turns.push(json!({"role": "tool", "tool_call_id": "c1", "content": "rain"}));
+        }
+        json!({"model": "auto", "messages": turns, "tools": tools()}).to_string()
+    };
+    let (main, sub) = ("score 0.1 Redesign the scheduler.", "score 0.9 Find all files that name the scheduler.");
+    for session in [&[][..], &[("x-session-id", "s-1")]] {
+        stack.send(CHAT, body(1, main, 0), session).await.expect("large", "score");
+        stack.send(CHAT, body(2, sub, 0), session).await.expect("small", "score");
+        for loops in 1..4 {
+            let second = 10 * u32::try_from(loops).unwrap();
+            stack.send(CHAT, body(second, main, loops), session).await.expect("large", "affinity");
+            stack.send(CHAT, body(second + 1, sub, loops), session).await.expect("small", "affinity");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_restart_forgets_and_costs_a_large_answer_at_most() {
     let (first, second) = tool_loop("score 0.9 what is the weather like?");

@@ -13,3 +13,4 @@ mod real;
 mod routing;
 mod sdk;
 mod stack;
+mod tiers;

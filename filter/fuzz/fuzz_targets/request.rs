@@ -3,8 +3,8 @@
 #![no_main]
 
 use hybrid_llm_filter::config::{Config, Dial, Overrides, RoutePolicy};
-use hybrid_llm_filter::decision::conversation::{Key, Record};
-use hybrid_llm_filter::decision::{Plan, before_score, outcome};
+use hybrid_llm_filter::decision::conversation::{Key, Keys, Record};
+use hybrid_llm_filter::decision::{Conversation, Lookup, Plan, before_score, record};
 use hybrid_llm_filter::request::api::{Api, Place, Request};
 use hybrid_llm_filter::request::fit;
 use hybrid_llm_filter::request::query::QueryPolicy;
@@ -21,7 +21,7 @@ thread_local! {
             "plain":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"}},
             "sticky":{"small":{"cluster":"a","model":"m","capabilities":["vision"],"context_tokens":1000},
                 "large":{"cluster":"b","model":"n"},"affinity":"sticky","query":{"context":{"turns":2},"non_text":"score"}},
-            "up":{"small":{"cluster":"a","model":"m","capabilities":[]},"large":{"cluster":"b","model":"n","capabilities":["tools"]},
+            "up":{"small":{"cluster":"a","model":"m","capabilities":[],"output_tokens":9,"refuses":{"fields":["a.b","c=1","messages.name"]}},"large":{"cluster":"b","model":"n","capabilities":["tools"]},
                 "affinity":"only_up","query":{"context":"system","follow_up_words":0,"wrappers":[]}}}}"#;
         let config = Config::parse(pairs.as_bytes()).unwrap();
         let policies = config.pairs.values().flat_map(|pair| {
@@ -31,6 +31,19 @@ thread_local! {
     };
 }
 
+/// Remembers one record, whatever the key.
+struct Remembers(Option<Record>);
+
+impl Lookup for Remembers {
+    fn record(&self, _key: Key) -> Option<Record> {
+        self.0
+    }
+
+    fn header(&self, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 fn decide(request: &Request<'_>) {
     let records = [
         None,
@@ -38,19 +51,19 @@ fn decide(request: &Request<'_>) {
         Some(Record { last_tier: Tier::Large, assigned: Some(Tier::Small) }),
     ];
     POLICIES.with(|policies| {
-        for (policy, record) in policies.iter().flat_map(|policy| records.map(|record| (policy, record))) {
-            let _ = policy.pair.query.in_tool_loop(request);
-            let Ok(Plan::Decided(decision)) = before_score(policy, Overrides::default(), request, || record) else {
-                continue;
-            };
-            assert!(decision.reason != Reason::ToolLoop || record.is_none());
+        for (policy, remembered) in policies.iter().flat_map(|policy| records.map(|record| (policy, record))) {
+            let lookup = Remembers(remembered);
+            let Ok(conversation) = Conversation::of(policy, request, &lookup) else { continue };
+            let plan = before_score(policy, Overrides::default(), request, conversation, &lookup);
+            let Ok(Plan::Decided(decision)) = plan else { continue };
+            assert!(decision.reason != Reason::ToolLoop || conversation.is_continued);
             if decision.tier == Tier::Small {
                 assert!(!policy.shadow);
                 assert!(
-                    decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && record.is_some())
+                    decision.reason == Reason::Capability || (decision.reason == Reason::Affinity && remembered.is_some())
                 );
             }
-            assert_eq!(outcome(policy, &decision, false).tier, decision.tier);
+            assert_eq!(record(policy, &decision, remembered).last_tier, decision.tier);
         }
     });
 }
@@ -59,7 +72,7 @@ fuzz_target!(|body: &[u8]| {
     for &api in Api::ALL {
         let Ok(request) = api.read("/model/auto/converse", body) else { continue };
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok(), "{api:?} took what is no JSON");
-        let _ = (QueryPolicy::default().query(&request), Key::of("pair", &QueryPolicy::default(), None, &request));
+        let _ = (QueryPolicy::default().query(&request), Keys::of("pair", &QueryPolicy::default(), None, &request, false));
         decide(&request);
         let _ = (fit::fits(&request, 100), fit::fits(&request, 100_000));
         if let Some(Place::Body(span)) = request.model.map(|model| model.place) {

@@ -1,6 +1,7 @@
 //! Why a plugin configuration is refused, and the checks that its parts share.
 
 use super::dial::DialError;
+use crate::terms::HEADER_PREFIX;
 use thiserror::Error;
 
 /// Why a configuration was refused: which key, what stands there, and what should.
@@ -60,4 +61,17 @@ pub(super) fn header_safe(key: &str, value: String) -> Result<String, ConfigErro
         return Err(invalid(key, format!("{value:?}"), "is no name; use printable characters without spaces"));
     }
     Ok(value)
+}
+
+/// A header that clients may send, in lower case.
+pub(super) fn request_header(key: &str, name: String) -> Result<String, ConfigError> {
+    let name = header_safe(key, name)?.to_ascii_lowercase();
+    if name.starts_with(HEADER_PREFIX) {
+        return Err(invalid(
+            key,
+            format!("{name:?}"),
+            "never arrives: headers of this prefix are removed from requests",
+        ));
+    }
+    Ok(name)
 }

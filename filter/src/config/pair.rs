@@ -3,13 +3,13 @@
 use super::affinity::{Affinity, RawAffinity};
 use super::dial::{Dial, RawDial};
 use super::dial_limits::{DialLimits, RawLimits};
-use super::error::{ConfigError, header_safe, invalid};
+use super::error::{ConfigError, header_safe, invalid, request_header};
 use super::explore::Explore;
 use super::query::RawQuery;
 use super::source::Decimal;
 use super::target::{RawTarget, Target};
 use crate::request::query::QueryPolicy;
-use crate::terms::{HEADER_PREFIX, Tier};
+use crate::terms::Tier;
 use serde::Deserialize;
 
 /// A small and a large model that answer for each other.
@@ -106,17 +106,4 @@ impl RawPair {
                 .ok_or_else(|| invalid(&format!("{at}.explore"), explore, "is no share; use a number from 0 to 1"))?,
         })
     }
-}
-
-/// A header that clients may send, in lower case.
-fn request_header(key: &str, name: String) -> Result<String, ConfigError> {
-    let name = header_safe(key, name)?.to_ascii_lowercase();
-    if name.starts_with(HEADER_PREFIX) {
-        return Err(invalid(
-            key,
-            format!("{name:?}"),
-            "never arrives: headers of this prefix are removed from requests",
-        ));
-    }
-    Ok(name)
 }

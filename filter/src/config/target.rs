@@ -1,8 +1,9 @@
 //! One of a pair's two models, as it is configured.
 
 use super::error::{ConfigError, header_safe, invalid, positive};
+use super::refusals::{RawRefusals, Refusals};
 use super::source::Decimal;
-use crate::request::api::Needs;
+use crate::request::api::{Needs, Request};
 use serde::Deserialize;
 
 /// One of a pair's two models.
@@ -14,15 +15,22 @@ pub struct Target {
     pub model: String,
     /// Its context window; `None`: no limit.
     pub context_tokens: Option<u64>,
+    /// The most that it can write in one answer; `None`: no limit.
+    pub output_tokens: Option<u64>,
     /// What it can do beyond text; `None`: everything.
     pub capabilities: Option<Needs>,
+    /// What it refuses whatever its capabilities are.
+    pub refuses: Refusals,
 }
 
 impl Target {
-    /// Whether the model can do what a request needs.
+    /// Whether the model can answer a request: it has the capabilities, can write as much as the client lets it, and refuses
+    /// nothing that the request has. `header` gives a request header's value.
     #[must_use]
-    pub fn can(&self, needs: Needs) -> bool {
-        self.capabilities.is_none_or(|capabilities| needs.within(capabilities))
+    pub fn can_answer(&self, request: &Request<'_>, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> bool {
+        self.capabilities.is_none_or(|capabilities| request.needs.within(capabilities))
+            && self.output_tokens.is_none_or(|most| request.max_output_tokens <= most)
+            && !self.refuses.refuse(request, header)
     }
 }
 
@@ -32,7 +40,10 @@ pub(super) struct RawTarget {
     cluster: String,
     model: String,
     context_tokens: Option<u64>,
+    output_tokens: Option<u64>,
     capabilities: Option<Vec<RawCapability>>,
+    #[serde(default)]
+    refuses: RawRefusals,
     price: Option<RawPrice>,
 }
 
@@ -43,7 +54,10 @@ enum RawCapability {
     Audio,
     Files,
     Tools,
+    HostedTools,
     JsonSchema,
+    Thinking,
+    Prefill,
 }
 
 /// US dollars for a million tokens. Dashboards and reports read it from the same file; the filter only checks it.
@@ -67,22 +81,28 @@ impl RawTarget {
                 }
             }
         }
-        let context_tokens = self.context_tokens.map(|n| positive(&format!("{at}.context_tokens"), n)).transpose()?;
+        let tokens = |key: &str, limit: Option<u64>| limit.map(|n| positive(&format!("{at}.{key}"), n)).transpose();
         Ok(Target {
             cluster: header_safe(&format!("{at}.cluster"), self.cluster)?,
             model: header_safe(&format!("{at}.model"), self.model)?,
-            context_tokens,
+            context_tokens: tokens("context_tokens", self.context_tokens)?,
+            output_tokens: tokens("output_tokens", self.output_tokens)?,
+            refuses: self.refuses.check(&format!("{at}.refuses"))?,
             capabilities: self.capabilities.map(|list| capabilities(&list)),
         })
     }
 }
 
 fn capabilities(list: &[RawCapability]) -> Needs {
+    let has = |capability| list.contains(&capability);
     Needs {
-        vision: list.contains(&RawCapability::Vision),
-        audio: list.contains(&RawCapability::Audio),
-        files: list.contains(&RawCapability::Files),
-        tools: list.contains(&RawCapability::Tools),
-        json_schema: list.contains(&RawCapability::JsonSchema),
+        vision: has(RawCapability::Vision),
+        audio: has(RawCapability::Audio),
+        files: has(RawCapability::Files),
+        tools: has(RawCapability::Tools),
+        hosted_tools: has(RawCapability::HostedTools),
+        json_schema: has(RawCapability::JsonSchema),
+        thinking: has(RawCapability::Thinking),
+        prefill: has(RawCapability::Prefill),
     }
 }

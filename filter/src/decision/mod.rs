@@ -12,7 +12,7 @@ use crate::request::api::{Request, Unparsable};
 use crate::request::fit;
 use crate::request::query::NonText;
 use crate::terms::{Reason, Score, Tier};
-use conversation::{Outcome, Record};
+use conversation::{Key, Keys, Record};
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,8 +87,45 @@ pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Op
     model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
 }
 
-/// What to do once the body of a request that the pair routes has been read. `recall` tells what is remembered of the request's
-/// conversation; it is asked only where the answer matters. `asked` holds what the client may ask for and does.
+/// What a decision may look up, and does only where it matters.
+pub trait Lookup {
+    /// What is remembered under a key.
+    fn record(&self, key: Key) -> Option<Record>;
+    /// A request header's value; the name is in lower case.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+}
+
+/// How a request stands to the conversation that it belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conversation {
+    /// It continues a tool loop, signed reasoning or a stored response, and has to follow where that went.
+    pub is_continued: bool,
+    /// Under which it is known; none where it is not worth remembering.
+    pub keys: Keys,
+}
+
+impl Conversation {
+    /// Reads it from a request that the pair routes. In shadow mode every request goes to large, and so no conversation can be
+    /// torn apart.
+    ///
+    /// # Errors
+    /// The text that might end a tool loop can't be read after all.
+    pub fn of(policy: &RoutePolicy, request: &Request<'_>, lookup: &impl Lookup) -> Result<Self, Unparsable> {
+        if policy.shadow {
+            return Ok(Self::default());
+        }
+        let pair = &policy.pair;
+        let in_loop = pair.query.in_tool_loop(request)?;
+        let is_continued = in_loop || request.is_bound();
+        if pair.affinity == Affinity::Off && !request.may_be_continued() {
+            return Ok(Self { is_continued, keys: Keys::default() });
+        }
+        let header = pair.affinity_header.as_deref().and_then(|name| lookup.header(name));
+        Ok(Self { is_continued, keys: Keys::of(&pair.name, &pair.query, header.as_deref(), request, in_loop) })
+    }
+}
+
+/// What to do once the body of a request that the pair routes has been read. `asked` holds the client overrides that apply.
 ///
 /// # Errors
 /// The text to score can't be read after all.
@@ -96,14 +133,13 @@ pub fn before_score(
     policy: &RoutePolicy,
     asked: Overrides,
     request: &Request<'_>,
-    recall: impl FnOnce() -> Option<Record>,
+    conversation: Conversation,
+    lookup: &impl Lookup,
 ) -> Result<Plan, Unparsable> {
     let pair = &policy.pair;
     let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
-    // In shadow mode every request goes to large, and so no conversation can be torn apart.
-    let continuation = !policy.shadow && (request.is_bound() || pair.query.in_tool_loop(request)?);
     let query = pair.query.query(request)?;
-    if query.text.is_empty() && !continuation {
+    if query.text.is_empty() && !conversation.is_continued {
         return decided(Tier::Large, Reason::NoText);
     }
     if let Some(tier) = asked.tier {
@@ -112,16 +148,18 @@ pub fn before_score(
     if pair.small.context_tokens.is_some_and(|tokens| !fit::fits(request, tokens)) {
         return decided(Tier::Large, Reason::Context);
     }
-    match (pair.small.can(request.needs), pair.large.can(request.needs)) {
-        (true, false) if !policy.shadow => return decided(Tier::Small, Reason::Capability),
-        (true, _) => {}
-        (false, _) => return decided(Tier::Large, Reason::Capability),
+    let can_answer = |target: &Target| target.can_answer(request, &|name| lookup.header(name));
+    if !can_answer(&pair.small) {
+        return decided(Tier::Large, Reason::Capability);
+    }
+    if !policy.shadow && !can_answer(&pair.large) {
+        return decided(Tier::Small, Reason::Capability);
     }
     // A small model of which nobody says what it can do is shown no images, whoever brought them and when.
     let keeps_media = pair.query.non_text == NonText::Large;
     let small_is_blind = keeps_media && request.media > 0 && pair.small.capabilities.is_none();
-    if continuation {
-        return match recall() {
+    if conversation.is_continued {
+        return match conversation.keys.continued().find_map(|key| lookup.record(key)) {
             None => decided(Tier::Large, Reason::ToolLoop),
             // Large can take a bare tool loop over. It can't take a signature, and small may see after all.
             Some(record) if record.last_tier == Tier::Small && small_is_blind && !request.is_bound() => {
@@ -136,32 +174,26 @@ pub fn before_score(
     if small_is_blind || (keeps_media && query.has_media) {
         return decided(Tier::Large, Reason::NonText);
     }
-    if pair.affinity != Affinity::Off
-        && !policy.shadow
-        && let Some(tier) = conversation::assigned_tier(pair.affinity, recall())
-    {
-        return decided(tier, Reason::Affinity);
+    if pair.affinity != Affinity::Off && !policy.shadow {
+        let record = conversation.keys.of_affinity().and_then(|key| lookup.record(key));
+        if let Some(tier) = conversation::assigned_tier(pair.affinity, record) {
+            return decided(tier, Reason::Affinity);
+        }
     }
     Ok(Plan::Ask { query: query.text, dial: asked.dial.unwrap_or(policy.dial) })
 }
 
-/// Whether it is worth remembering where this request goes.
+/// What to remember of a decision, given the record of the turn before. A tool loop follows the last turn, whatever decided
+/// that. The tier of later user turns is assigned only by decisions about the conversation itself: not by a tier or a dial that
+/// the client set, by exploration, by a failure of the scorer, or by a turn that followed one of these. A turn that affinity
+/// decided leaves the assigned tier as it is.
 #[must_use]
-pub fn is_to_be_remembered(policy: &RoutePolicy, request: &Request<'_>) -> bool {
-    !policy.shadow && (policy.pair.affinity != Affinity::Off || request.may_be_continued())
-}
-
-/// What a decision adds to its conversation's record. A tool loop follows the last turn, whatever decided that. The tier of
-/// later user turns is assigned only by decisions about the conversation itself: not by a tier or a dial that the client set,
-/// by exploration, by a failure of the scorer, or by a turn that followed one of these. A turn that affinity decided leaves the
-/// assigned tier as it is. `has_stored_id` is set where the conversation is known by an id under which the upstream stores it.
-#[must_use]
-pub fn outcome(policy: &RoutePolicy, decision: &Decision, has_stored_id: bool) -> Outcome {
+pub fn record(policy: &RoutePolicy, decision: &Decision, before: Option<Record>) -> Record {
     let assigns = match decision.reason {
         Reason::Score => !decision.by_client_dial,
         reason => matches!(reason, Reason::Context | Reason::Capability | Reason::ToolLoop | Reason::NonText),
     };
-    Outcome { tier: decision.tier, assigns, affinity: policy.pair.affinity, continues: has_stored_id }
+    Record::after(before, decision.tier, assigns, policy.pair.affinity)
 }
 
 /// The decision once the scorer has answered, or could not. The dial is the route's, or the one that the client may have; the

@@ -3,6 +3,7 @@
 use super::*;
 use crate::request::api::Api;
 
+mod continued;
 mod needs;
 
 fn config() -> Config {
@@ -32,7 +33,29 @@ fn plan_with(policy: &RoutePolicy, asked: Overrides, body: &str, remembered: Opt
 
 fn plan_after(policy: &RoutePolicy, asked: Overrides, body: &str, remembered: Option<Record>) -> String {
     let request = Api::OpenAiChat.read("/v1/chat/completions", body.as_bytes()).unwrap();
-    told(before_score(policy, asked, &request, || remembered).unwrap())
+    told(plan_of(policy, asked, &request, &Remembers(remembered)).unwrap())
+}
+
+/// Remembers one record, whatever the key. Every request has the header of one session.
+struct Remembers(Option<Record>);
+
+impl Lookup for Remembers {
+    fn record(&self, _key: Key) -> Option<Record> {
+        self.0
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        (name == "x-session").then(|| b"s-1".to_vec())
+    }
+}
+
+fn plan_of(
+    policy: &RoutePolicy,
+    asked: Overrides,
+    request: &Request<'_>,
+    lookup: &impl Lookup,
+) -> Result<Plan, Unparsable> {
+    before_score(policy, asked, request, Conversation::of(policy, request, lookup)?, lookup)
 }
 
 fn told(plan: Plan) -> String {
@@ -46,7 +69,7 @@ fn told(plan: Plan) -> String {
 fn with(settings: serde_json::Value) -> RoutePolicy {
     let mut pair = serde_json::json!({
         "small": {"cluster": "a", "model": "m", "capabilities": ["tools"]}, "large": {"cluster": "b", "model": "n"},
-        "models": ["auto"],
+        "models": ["auto"], "affinity_header": "x-session",
     });
     let members = pair.as_object_mut().unwrap();
     members.extend(settings.as_object().unwrap().clone());
@@ -184,122 +207,7 @@ fn conversations_go_where_they_went() {
 fn text_that_can_not_be_read_is_told_apart() {
     let body = b"{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}";
     let request = Api::OpenAiChat.read("", body).unwrap();
-    assert_eq!(before_score(&policy("open"), Overrides::default(), &request, || None), Err(Unparsable));
-}
-
-#[test]
-fn what_is_remembered() {
-    let off = with(serde_json::json!({}));
-    let sticky = with(serde_json::json!({"affinity": "sticky"}));
-    let text = Api::OpenAiCompletions.read("", br#"{"prompt":"hi"}"#).unwrap();
-    assert!(!is_to_be_remembered(&off, &text) && is_to_be_remembered(&sticky, &text));
-    // Models think and sign unasked: any turn may bind the next.
-    let turn = br#"{"messages":[{"role":"user","content":"hi"}],"max_tokens":5}"#;
-    for api in [Api::OpenAiChat, Api::AnthropicMessages, Api::BedrockConverse, Api::BedrockInvoke] {
-        let request = api.read("", turn).unwrap();
-        assert!(is_to_be_remembered(&off, &request), "{api:?}");
-        assert!(!is_to_be_remembered(&RoutePolicy { shadow: true, ..sticky.clone() }, &request), "{api:?}");
-    }
-}
-
-/// One bad minute of the scorer, one forced request, one experiment, and what goes on with them: the next turn is decided anew.
-#[test]
-fn which_decisions_bind_later_turns() {
-    use Reason::{Capability, Context, NonText, Score, ToolLoop};
-    let sticky = with(serde_json::json!({"affinity": "sticky"}));
-    for &reason in Reason::ALL {
-        let decision = Decision::unscored(Tier::Small, reason);
-        let assigns = matches!(reason, Score | Context | Capability | NonText | ToolLoop);
-        let want = Outcome { tier: Tier::Small, assigns, affinity: Affinity::Sticky, continues: false };
-        assert_eq!(outcome(&sticky, &decision, false), want, "{reason:?}");
-        assert_eq!(outcome(&sticky, &decision, true), Outcome { continues: true, ..want }, "{reason:?}");
-    }
-}
-
-/// A client that turns its own dial for one turn has not said where the conversation belongs.
-#[test]
-fn a_clients_own_dial_binds_no_later_turn() {
-    use crate::decision::conversation::{Key, Set};
-    let own = Dial::Threshold(0.0);
-    let body = r#"{"model":"auto","messages":[{"role":"user","content":"Prove it, please, step by step."}]}"#;
-    let ask = r#"ask "Prove it, please, step by step." Threshold(0.5)"#;
-    let table = [
-        ("sticky", own, 0.1, ask),
-        ("sticky", Dial::Threshold(0.5), 0.1, "large affinity"),
-        ("only_up", Dial::Threshold(1.0), 0.9, ask),
-        ("only_up", Dial::Threshold(0.5), 0.1, "large affinity"),
-    ];
-    for (mode, dial, score, next) in table {
-        let policy = with(serde_json::json!({"affinity": mode, "allow_override": true}));
-        let answer = Ok(crate::terms::Score { score, small_share: None, quality_drop: None });
-        let decision = super::after_score(&policy, dial, answer, b"id");
-        assert_eq!(decision.reason, Reason::Score);
-        let (mut set, key) = (Set::default(), Key::of_stored("open", "c"));
-        set.remember(key, outcome(&policy, &decision, false), 0, 3600);
-        let recalled = set.recall(key, 1, 3600);
-        assert_eq!(recalled.map(|record| record.last_tier), Some(decision.tier), "a tool loop follows all the same");
-        assert_eq!(plan_after(&policy, Overrides::default(), body, recalled), next, "{mode} {dial:?}");
-    }
-    // What decided without the dial assigns as ever.
-    let policy = with(serde_json::json!({"affinity": "sticky"}));
-    assert!(
-        outcome(&policy, &Decision { by_client_dial: true, ..Decision::unscored(Tier::Large, Reason::Context) }, false)
-            .assigns
-    );
-}
-
-/// A whole conversation with an agent, whose every turn declares tools, through the memory itself.
-#[test]
-fn a_stray_turn_does_not_bind_the_next_user_turn() {
-    use crate::decision::conversation::{Key, Set};
-    let user = |texts: &[&str]| {
-        let turns = texts.iter().map(|text| serde_json::json!({"role": "user", "content": text}));
-        let turns: Vec<_> = turns.collect();
-        serde_json::json!({"model": "auto", "messages": turns, "tools": [{"type": "function"}]}).to_string()
-    };
-    let call = r#"{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
-        {"role":"tool","tool_call_id":"c","content":"rain"}"#;
-    let first = "Is it going to rain in Oslo today?";
-    let (opening, then) = (user(&[first]), user(&[first, "And is it going to rain tomorrow?"]));
-    let result = opening.replacen("}]", &format!("}},{call}]"), 1);
-    let key = |body: &str| {
-        let request = Api::OpenAiChat.read("", body.as_bytes()).unwrap();
-        Key::of("open", &crate::request::query::QueryPolicy::default(), None, &request).unwrap()
-    };
-    assert!(key(&opening) == key(&result) && key(&opening) == key(&then));
-    let ask = r#"ask "And is it going to rain tomorrow?" Threshold(0.5)"#;
-    let table = [
-        // Mode, what decided the first turn and where it went, where its loop goes on, and the next user turn.
-        ("sticky", Reason::Score, Tier::Small, "small affinity", "small affinity"),
-        ("sticky", Reason::Score, Tier::Large, "large affinity", "large affinity"),
-        ("sticky", Reason::Timeout, Tier::Large, "large affinity", ask),
-        ("sticky", Reason::Forced, Tier::Small, "small affinity", ask),
-        ("sticky", Reason::Forced, Tier::Large, "large affinity", ask),
-        ("sticky", Reason::Explore, Tier::Small, "small affinity", ask),
-        ("only_up", Reason::Score, Tier::Large, "large affinity", "large affinity"),
-        ("only_up", Reason::ScorerError, Tier::Large, "large affinity", ask),
-        ("off", Reason::Score, Tier::Large, "large affinity", ask),
-    ];
-    for (mode, reason, tier, in_loop, next) in table {
-        let policy = with(serde_json::json!({"affinity": mode}));
-        let mut set = Set::default();
-        set.remember(key(&opening), outcome(&policy, &Decision::unscored(tier, reason), false), 0, 3600);
-        let recalled = set.recall(key(&opening), 1, 3600);
-        assert_eq!(plan_after(&policy, Overrides::default(), &result, recalled), in_loop, "{mode} {reason:?}");
-        set.remember(key(&result), outcome(&policy, &Decision::unscored(tier, Reason::Affinity), false), 1, 3600);
-        let recalled = set.recall(key(&opening), 2, 3600);
-        assert_eq!(plan_after(&policy, Overrides::default(), &then, recalled), next, "{mode} {reason:?}");
-    }
-    // A client that forces small once does not make a conversation that belongs to large forget it.
-    let up = with(serde_json::json!({"affinity": "only_up"}));
-    let mut set = Set::default();
-    for (tier, reason) in [(Tier::Large, Reason::Score), (Tier::Small, Reason::Forced), (Tier::Small, Reason::Affinity)]
-    {
-        set.remember(key(&opening), outcome(&up, &Decision::unscored(tier, reason), false), 0, 3600);
-    }
-    let recalled = set.recall(key(&opening), 1, 3600);
-    assert_eq!(plan_after(&up, Overrides::default(), &result, recalled), "small affinity");
-    assert_eq!(plan_after(&up, Overrides::default(), &then, recalled), "large affinity");
+    assert_eq!(plan_of(&policy("open"), Overrides::default(), &request, &Remembers(None)), Err(Unparsable));
 }
 
 #[test]

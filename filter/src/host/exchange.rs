@@ -1,11 +1,12 @@
 //! One request's way through the filter: wait for the body, ask for the score, send it on, label the response.
 
 use super::Plugin;
+use super::memory::Memory;
+use super::proxy;
 use super::routes::{Route, RoutedPair};
-use super::{memory, proxy};
-use crate::config::{Dial, OverrideNote, Overrides, RequestedOverrides, RoutePolicy};
-use crate::decision::conversation::Key;
-use crate::decision::{self, Decision, Plan};
+use crate::config::{Affinity, Dial, OverrideNote, RequestedOverrides};
+use crate::decision::conversation::{Key, Keys, Record};
+use crate::decision::{self, Conversation, Decision, Lookup, Plan};
 use crate::request::api::{Api, ModelName, Place, Request, Unparsable};
 use crate::terms::Reason;
 use crate::wire::headers::{self, RequestHead};
@@ -26,7 +27,19 @@ enum State {
     /// The body is held back until the scorer has answered.
     Scoring { held: Held, dial: Dial },
     /// On its way; the response is to be labelled.
-    Sent { routed: Rc<RoutedPair>, decision: Decision, note: Option<OverrideNote>, id: Option<ResponseId> },
+    Sent { routed: Rc<RoutedPair>, decision: Decision, note: Option<OverrideNote>, stored: Option<StoredAnswer> },
+}
+
+/// An answer under whose id the upstream stores the conversation, and what to remember of it.
+struct StoredAnswer {
+    id: ResponseId,
+    record: Record,
+}
+
+impl StoredAnswer {
+    fn new(record: Record) -> Self {
+        Self { id: ResponseId::default(), record }
+    }
 }
 
 /// What is kept of a request that has been read.
@@ -36,11 +49,9 @@ struct Held {
     place: Option<Place>,
     body_len: usize,
     note: Option<OverrideNote>,
-    /// What to remember where it goes by.
-    key: Option<Key>,
-    /// That is an id under which the upstream keeps the conversation.
-    has_stored_id: bool,
-    /// The upstream is to keep the conversation, under an id that its answer tells.
+    /// Under which to remember where it goes.
+    keys: Keys,
+    /// The upstream is to store the conversation, under an id that its answer tells.
     will_be_stored: bool,
 }
 
@@ -137,33 +148,24 @@ impl Exchange {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
-        let (has_stored_id, will_be_stored) = (request.ids.stored.is_some(), request.is_stored);
-        let held =
-            |note, key| Held { routed: Rc::clone(routed), place, body_len, note, key, has_stored_id, will_be_stored };
+        let will_be_stored = request.is_stored;
+        let held = |note, keys| Held { routed: Rc::clone(routed), place, body_len, note, keys, will_be_stored };
         let Some(policy) = &routed.policy else {
-            return self.send(held(None, None), Decision::fail_open(Reason::RouteConfig));
+            return self.send(held(None, Keys::default()), Decision::fail_open(Reason::RouteConfig));
         };
         let (asked, note) = requested.granted(policy);
-        let key = conversation(policy, request);
-        match self.decide(policy, asked, request, key) {
-            Ok(Plan::Decided(decision)) => self.send(held(note, key), decision),
-            Ok(Plan::Ask { query, dial }) => match self.ask(&query) {
-                Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, key), dial })),
-                Err(reason) => self.send(held(note, key), Decision::fail_open(reason)),
+        let lookup = Memory(self.plugin.config.memory);
+        let planned = Conversation::of(policy, request, &lookup).and_then(|conversation| {
+            Ok((conversation.keys, decision::before_score(policy, asked, request, conversation, &lookup)?))
+        });
+        match planned {
+            Ok((keys, Plan::Decided(decision))) => self.send(held(note, keys), decision),
+            Ok((keys, Plan::Ask { query, dial })) => match self.ask(&query) {
+                Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, keys), dial })),
+                Err(reason) => self.send(held(note, keys), Decision::fail_open(reason)),
             },
             Err(Unparsable) => self.release_as(Reason::Unparsable),
         }
-    }
-
-    fn decide(
-        &self,
-        policy: &RoutePolicy,
-        asked: Overrides,
-        request: &Request<'_>,
-        key: Option<Key>,
-    ) -> Result<Plan, Unparsable> {
-        let memory = self.plugin.config.memory;
-        decision::before_score(policy, asked, request, || key.and_then(|key| memory::recall(memory, key)))
     }
 
     /// Calls the scorer; its answer arrives in [`Self::scored`].
@@ -243,8 +245,7 @@ impl Exchange {
             place: model.map(|ModelName { place, .. }| place),
             body_len: 0,
             note: routed.policy.as_ref().and_then(|policy| requested.granted(policy).1),
-            key: None,
-            has_stored_id: false,
+            keys: Keys::default(),
             will_be_stored: false,
         };
         self.send(held, Decision::fail_open(reason));
@@ -252,7 +253,7 @@ impl Exchange {
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { routed, place, body_len, note, key, has_stored_id, will_be_stored } = held;
+        let Held { routed, place, body_len, note, keys, will_be_stored } = held;
         let target = routed.pair.target(decision.tier);
         match place {
             Some(Place::Body(span)) => {
@@ -270,16 +271,26 @@ impl Exchange {
         }
         self.set_cluster(&target.cluster);
         routed.counters.count(&decision);
-        if let (Some(key), Some(policy)) = (key, &routed.policy) {
-            memory::remember(self.plugin.config.memory, key, decision::outcome(policy, &decision, has_stored_id));
-        }
+        let stored = self.remember(&routed, keys, &decision).filter(|_| will_be_stored).map(StoredAnswer::new);
         let note = note.map(|note| note.after(decision.reason));
-        let id = (will_be_stored && key.is_some()).then(ResponseId::default);
-        if id.is_some() {
+        if stored.is_some() {
             // In a compressed answer no id is found.
             proxy::set_request_header("accept-encoding", Some("identity"));
         }
-        self.state.replace(State::Sent { routed, decision, note, id });
+        self.state.replace(State::Sent { routed, decision, note, stored });
+    }
+
+    /// Notes where the conversation went; `None` where that is not worth it.
+    fn remember(&self, routed: &RoutedPair, keys: Keys, decision: &Decision) -> Option<Record> {
+        let (memory, policy) = (Memory(self.plugin.config.memory), routed.policy.as_ref()?);
+        keys.remembered().next()?;
+        let keeps_tier = policy.pair.affinity != Affinity::Off;
+        let before = keys.of_affinity().filter(|_| keeps_tier).and_then(|key| memory.record(key));
+        let record = decision::record(policy, decision, before);
+        for key in keys.remembered() {
+            memory.remember(key, record, keys.is_stored());
+        }
+        Some(record)
     }
 
     /// Lets a request for a model that is no alias go on as it came.
@@ -317,22 +328,17 @@ impl Exchange {
         }
     }
 
-    /// A piece of the answer has arrived: where the upstream keeps the conversation, note the id by which the next request
+    /// A piece of the answer has arrived: where the upstream stores the conversation, note the id by which the next request
     /// will name it. The answer is not held back.
     pub(super) fn watch_response(&self, size: usize) {
         let mut state = self.state.borrow_mut();
-        let State::Sent { routed, decision, id: watched, .. } = &mut *state else { return };
-        let Some(id) = watched else { return };
-        match id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
-            Some(Some(found)) => {
-                if let Some(policy) = &routed.policy {
-                    let key = Key::of_stored(&routed.pair.name, &found);
-                    memory::remember(self.plugin.config.memory, key, decision::outcome(policy, decision, true));
-                }
-                *watched = None;
+        let State::Sent { routed, stored: watched, .. } = &mut *state else { return };
+        let Some(stored) = watched else { return };
+        if let Some(id) = stored.id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
+            if let Some(id) = id {
+                Memory(self.plugin.config.memory).remember(Key::of_stored(&routed.pair.name, &id), stored.record, true);
             }
-            Some(None) => *watched = None,
-            None => {}
+            *watched = None;
         }
     }
 
@@ -346,13 +352,4 @@ impl Exchange {
     pub(super) fn stop_waiting(&self) {
         self.plugin.waiting.borrow_mut().remove(&self.id);
     }
-}
-
-/// The key of the request's conversation, where it is worth remembering or recalling.
-fn conversation(policy: &RoutePolicy, request: &Request<'_>) -> Option<Key> {
-    if !decision::is_to_be_remembered(policy, request) {
-        return None;
-    }
-    let header = policy.pair.affinity_header.as_deref().and_then(proxy::request_header);
-    Key::of(&policy.pair.name, &policy.pair.query, header.as_deref(), request)
 }

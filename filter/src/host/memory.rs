@@ -1,7 +1,9 @@
-//! The memory of where conversations went, in the proxy's store that all workers share.
+//! What a decision looks up: the memory of where conversations went, in the proxy's store that all workers share, and headers.
 
-use crate::config::Memory;
-use crate::decision::conversation::{Key, Outcome, Record, Set};
+use super::proxy;
+use crate::config;
+use crate::decision::Lookup;
+use crate::decision::conversation::{Key, Record, Set};
 use proxy_wasm::hostcalls;
 use std::time::UNIX_EPOCH;
 
@@ -9,28 +11,38 @@ use std::time::UNIX_EPOCH;
 /// so is what two workers write at once into a set that was empty: its first write has no version to be compared with.
 const TRIES: usize = 3;
 
-/// What is known of the conversation.
-pub(super) fn recall(memory: Memory, key: Key) -> Option<Record> {
-    let (bytes, _) = hostcalls::get_shared_data(&name(memory, key)).ok()?;
-    Set::decode(&bytes?).recall(key, now(), memory.ttl)
-}
+/// The store, and what the operator set of its size and age.
+pub(super) struct Memory(pub(super) config::Memory);
 
-/// Notes where the conversation goes.
-pub(super) fn remember(memory: Memory, key: Key, outcome: Outcome) {
-    let name = name(memory, key);
-    for _ in 0..TRIES {
-        let Ok((bytes, cas)) = hostcalls::get_shared_data(&name) else { return };
-        let mut set = Set::decode(&bytes.unwrap_or_default());
-        if !set.remember(key, outcome, now(), memory.ttl)
-            || hostcalls::set_shared_data(&name, Some(&set.encode()), cas).is_ok()
-        {
-            return;
-        }
+impl Lookup for Memory {
+    fn record(&self, key: Key) -> Option<Record> {
+        let (bytes, _) = hostcalls::get_shared_data(&self.name(key)).ok()?;
+        Set::decode(&bytes?).recall(key, now(), self.0.ttl)
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        proxy::request_header(name)
     }
 }
 
-fn name(memory: Memory, key: Key) -> String {
-    format!("hybrid_llm.affinity.{}", key.set(memory))
+impl Memory {
+    /// Notes a turn. A conversation that the upstream stores `continues` for sure.
+    pub(super) fn remember(&self, key: Key, record: Record, continues: bool) {
+        let name = self.name(key);
+        for _ in 0..TRIES {
+            let Ok((bytes, cas)) = hostcalls::get_shared_data(&name) else { return };
+            let mut set = Set::decode(&bytes.unwrap_or_default());
+            if !set.remember(key, record, continues, now(), self.0.ttl)
+                || hostcalls::set_shared_data(&name, Some(&set.encode()), cas).is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    fn name(&self, key: Key) -> String {
+        format!("hybrid_llm.affinity.{}", key.set(self.0))
+    }
 }
 
 fn now() -> u32 {

@@ -1,6 +1,6 @@
 //! What is scored: which turns of a conversation, and which of their text.
 
-use crate::request::api::{JsonString, Request, Unparsable};
+use crate::request::api::{JsonString, Request, Turn, Unparsable};
 use crate::request::wrappers::Wrapper;
 use std::num::NonZeroUsize;
 
@@ -100,6 +100,14 @@ impl QueryPolicy {
             }
         }
         Ok(true)
+    }
+
+    /// The text of a turn, as [`Self::text`].
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn text_of(&self, turn: &Turn<'_>) -> Result<String, Unparsable> {
+        self.text(&turn.texts)
     }
 
     /// The text of some pieces, harness text cut and blank pieces left out.

@@ -1,8 +1,8 @@
 //! The documented configuration, and what is said of wrong ones.
 
 use super::*;
-use crate::config::{Affinity, Dial, Explore};
-use crate::request::api::Needs;
+use crate::config::{Affinity, Dial, Explore, Target};
+use crate::request::api::{Needs, Request};
 use crate::request::query::{Context, NonText, QueryPolicy};
 use crate::request::wrappers::Wrapper;
 
@@ -74,6 +74,10 @@ fn json_with_white_space_before_it_is_no_struct() {
     }
 }
 
+fn can(target: &Target, needs: Needs) -> bool {
+    target.can_answer(&Request { needs, ..Request::default() }, &|_| None)
+}
+
 #[test]
 fn what_else_can_be_set() {
     let more = r#""query": {"context": {"turns": 3}, "non_text": "score", "wrappers": ["note", {"start": "[[", "end": "]]"}], "follow_up_words": 0},
@@ -94,11 +98,17 @@ fn what_else_can_be_set() {
     assert_eq!(pair.explore, Explore::new(0.01).unwrap());
     assert_eq!(pair.override_limits.small_share, Some((0.0, 0.5)));
     assert_eq!(pair.override_limits.threshold, Some((0.25, 1.0)));
-    let can = FULL.replace(r#""context_tokens": 131072"#, r#""capabilities": ["vision", "tools"]"#);
-    let small = &Config::parse(can.as_bytes()).unwrap().pairs["chat"];
-    assert!(small.small.can(Needs { vision: true, tools: true, ..Needs::default() }));
-    assert!(!small.small.can(Needs { json_schema: true, ..Needs::default() }));
-    assert!(small.large.can(Needs { json_schema: true, ..Needs::default() }));
+    let listed = FULL.replace(r#""context_tokens": 131072"#, r#""capabilities": ["vision", "tools"]"#);
+    let small = &Config::parse(listed.as_bytes()).unwrap().pairs["chat"];
+    assert!(can(&small.small, Needs { vision: true, tools: true, ..Needs::default() }));
+    assert!(!can(&small.small, Needs { json_schema: true, ..Needs::default() }));
+    assert!(can(&small.large, Needs { json_schema: true, ..Needs::default() }));
+    let limited = FULL.replace(
+        r#""context_tokens": 131072"#,
+        r#""output_tokens": 8192, "refuses": {"fields": ["thinking", "a.b=c"], "headers": ["Anthropic-Beta=x-1"]}"#,
+    );
+    let small = &Config::parse(limited.as_bytes()).unwrap().pairs["chat"].small;
+    assert_eq!((small.output_tokens, small.refuses.fields.len(), small.refuses.headers.len()), (Some(8192), 2, 1));
     // A bare `off` in YAML.
     let off = FULL.replace(r#""allow_override": false"#, r#""affinity": false, "query": {"context": "system"}"#);
     let off = &Config::parse(off.as_bytes()).unwrap().pairs["chat"];
@@ -139,6 +149,12 @@ fn errors_name_key_and_value() {
         (r#""input": 2.0"#, r#""input": -2.0"#),
         (r#""context_tokens": 131072"#, r#""context_tokens": 0"#),
         (r#""context_tokens": 131072"#, r#""capabilities": ["sight"]"#),
+        (r#""context_tokens": 131072"#, r#""output_tokens": 0"#),
+        (r#""context_tokens": 131072"#, r#""refuses": ["thinking"]"#),
+        (r#""context_tokens": 131072"#, r#""refuses": {"field": ["thinking"]}"#),
+        (r#""context_tokens": 131072"#, r#""refuses": {"fields": ["a..b"]}"#),
+        (r#""context_tokens": 131072"#, r#""refuses": {"headers": [""]}"#),
+        (r#""context_tokens": 131072"#, r#""refuses": {"headers": ["x-hybrid-llm-tier"]}"#),
         (r#""max_body_bytes": 1048576"#, r#""path_prefixes": ["v1"]"#),
         (r#""max_body_bytes": 1048576"#, r#""memory": {"conversations": 0}"#),
         (r#""max_body_bytes": 1048576"#, r#""memory": {"conversations": 100000000}"#),

@@ -1,64 +1,89 @@
 //! Keys, sets of conversations, and what is remembered of each.
 
+use super::set::ENTRY;
 use super::*;
+use crate::config::{Affinity, Memory};
 use crate::request::api::Api;
+use crate::request::query::QueryPolicy;
+use crate::terms::Tier;
 use proptest::prelude::*;
 
 const HOUR: u32 = 3600;
 
-fn outcome(affinity: Affinity, tier: Tier) -> Outcome {
-    Outcome { tier, assigns: true, affinity, continues: false }
-}
-
-/// A turn that says nothing of the next.
-fn stray(tier: Tier) -> Outcome {
-    Outcome { tier, assigns: false, affinity: Affinity::Off, continues: false }
+/// The record of a turn that says nothing of the next.
+fn stray(tier: Tier) -> Record {
+    record(tier, None)
 }
 
 fn record(last_tier: Tier, assigned: Option<Tier>) -> Record {
     Record { last_tier, assigned }
 }
 
-fn key(header: Option<&str>, body: &str) -> Option<Key> {
+fn keys(header: Option<&str>, body: &str) -> Keys {
     let request = Api::OpenAiResponses.read("/v1/responses", body.as_bytes()).unwrap();
-    Key::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request)
+    Keys::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request, false)
+}
+
+/// The key of the turn itself.
+fn turn(header: Option<&str>, body: &str) -> Option<Key> {
+    keys(header, body).remembered().next()
+}
+
+/// A conversation of these user turns.
+fn said(turns: &[&str]) -> String {
+    let turns: Vec<_> = turns.iter().map(|text| serde_json::json!({"role": "user", "content": text})).collect();
+    serde_json::json!({"instructions": "s", "input": turns}).to_string()
 }
 
 #[test]
-fn the_same_conversation_has_the_same_key() {
-    let first = r#"{"instructions":"s","input":[{"role":"user","content":"hi"}]}"#;
-    let later = r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":"ho"},
-        {"role":"user","content":"more"}],"instructions":"s","temperature":1}"#;
-    assert_eq!(key(None, first), key(None, later));
+fn a_turn_is_known_by_what_the_user_said_first_and_last() {
+    let body = said(&["hi", "more"]);
+    let same = r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"role":"assistant","content":"ho"},
+        {"role":"user","content":"more"}],"instructions":"another prompt","temperature":1}"#;
+    assert_eq!(turn(None, &body), turn(None, same));
+    let with = |ids: &str| body.replacen('{', &format!("{{{ids},"), 1);
     let others = [
-        r#"{"instructions":"t","input":"hi"}"#,
-        r#"{"instructions":"s","input":"ho"}"#,
-        r#"{"instructions":"s","input":"hi","user":"u1"}"#,
-        r#"{"instructions":"s","input":"hi","prompt_cache_key":"k"}"#,
-        r#"{"instructions":"s","input":"hi","previous_response_id":"k"}"#,
-        r#"{"instructions":"sh","input":"i"}"#,
+        said(&["hi"]),
+        said(&["ho", "more"]),
+        said(&["hi", "less"]),
+        said(&["him", "ore"]),
+        with(r#""user":"u1""#),
+        with(r#""prompt_cache_key":"u1""#),
+        with(r#""previous_response_id":"k""#),
     ];
-    let mut keys: Vec<_> = others.iter().map(|body| key(None, body).unwrap().0).collect();
-    keys.extend([key(None, first).unwrap().0, key(Some("k"), first).unwrap().0]);
-    keys.push(Key::of_stored("other pair", "k").0);
-    keys.sort_unstable();
-    keys.dedup();
-    assert_eq!(keys.len(), 9);
+    let mut all: Vec<_> = others.iter().map(|body| turn(None, body).unwrap().0).collect();
+    all.extend([turn(None, &body).unwrap().0, turn(Some("k"), &body).unwrap().0]);
+    all.push(Key::of_stored("other pair", "k").0);
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 10);
+}
+
+#[test]
+fn a_turn_continues_the_one_before() {
+    let before = |body: &str| keys(None, body).continued().collect::<Vec<_>>();
+    assert_eq!(before(&said(&["a"])), []);
+    assert_eq!(before(&said(&["a", "b"])), [turn(None, &said(&["a"])).unwrap()]);
+    assert_eq!(before(&said(&["a", "b", "c"])), [turn(None, &said(&["a", "b"])).unwrap()]);
+    // In a loop the user has said nothing more.
+    let body = said(&["a", "b"]);
+    let request = Api::OpenAiResponses.read("", body.as_bytes()).unwrap();
+    let in_loop = Keys::of("chat", &QueryPolicy::default(), None, &request, true);
+    assert_eq!(in_loop.continued().collect::<Vec<_>>(), in_loop.remembered().collect::<Vec<_>>());
+    assert_eq!(in_loop.remembered().next(), turn(None, &body));
 }
 
 /// Only their ends are looked at.
 #[test]
 fn long_texts_are_told_apart() {
     let long = "all work and no play makes a dull boy ".repeat(200);
-    let said = |text: &str| key(None, &format!(r#"{{"instructions":"s","input":"{text}"}}"#)).unwrap();
-    assert_eq!(said(&long), said(&long));
+    let key = |text: &str| turn(None, &said(&[text])).unwrap();
+    assert_eq!(key(&long), key(&long));
     for other in
         [format!("{long}."), format!(".{long}"), long.replacen("all", "ALL", 1), format!("{}BOY", &long[..7597])]
     {
-        assert_ne!(said(&long), said(&other));
+        assert_ne!(key(&long), key(&other));
     }
-    let told = |system: &str| key(None, &format!(r#"{{"instructions":"{system}","input":"hi"}}"#)).unwrap();
-    assert_ne!(told(&long), told(&format!("{}BOY", &long[..7597])));
 }
 
 /// As agents do: a system prompt that is never quite the same, and reminders that come and go.
@@ -66,49 +91,51 @@ fn long_texts_are_told_apart() {
 fn what_harnesses_change_does_not_change_the_key() {
     let body = |system: &str, reminder: &str| {
         format!(
-            r#"{{"user":"u1","instructions":"{system}","input":[{{"role":"user","content":"<system-reminder>{reminder}</system-reminder>hi"}}]}}"#
+            r#"{{"instructions":"{system}","input":[{{"role":"user","content":"<system-reminder>{reminder}</system-reminder>hi"}}]}}"#
         )
     };
-    assert_eq!(key(None, &body("s 1", "a")), key(None, &body("s 2", "b")));
-    let unnamed = |system: &str, reminder: &str| key(None, &body(system, reminder).replace(r#""user":"u1","#, ""));
-    assert_eq!(unnamed("s", "a"), unnamed("s", "b"));
-    assert_ne!(unnamed("s", "a"), unnamed("t", "a"));
+    assert_eq!(turn(None, &body("s 1", "a")), turn(None, &body("s 2", "b")));
 }
 
 #[test]
 fn ids_go_before_contents() {
     let with = |ids: &str, text: &str| format!(r#"{{"input":"{text}"{ids}}}"#);
     for ids in [r#","previous_response_id":"r""#, r#","conversation":{"id":"c"}"#] {
-        assert_eq!(key(None, &with(ids, "a")), key(None, &with(ids, "b")), "{ids}");
+        assert_eq!(keys(None, &with(ids, "a")), keys(None, &with(ids, "b")), "{ids}");
         // The response is known to one upstream only, whatever the session.
-        assert_eq!(key(Some("h"), &with(ids, "a")), key(None, &with(ids, "a")), "{ids}");
+        assert_eq!(keys(Some("h"), &with(ids, "a")), keys(None, &with(ids, "a")), "{ids}");
+        assert!(keys(None, &with(ids, "a")).is_stored());
     }
-    assert_eq!(key(Some("h"), &with("", "a")), key(Some("h"), &with(r#","prompt_cache_key":"k""#, "b")));
-    assert_eq!(key(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), None);
-    assert_eq!(key(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
+    let of_affinity = |header, body: &str| keys(header, body).of_affinity();
+    let cached = with(r#","prompt_cache_key":"k""#, "b");
+    assert_eq!(of_affinity(Some("h"), &with("", "a")), of_affinity(Some("h"), &cached));
+    assert_ne!(of_affinity(Some("h"), &cached), of_affinity(Some("i"), &cached));
+    assert_eq!(keys(None, r#"{"input":[{"type":"function_call_output","output":"x"}]}"#), Keys::default());
+    assert_eq!(turn(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
     let thread = r#"{"messages":[],"thread":{"type":"continue","previous_message_id":"msg_1"}}"#;
     let request = Api::AnthropicMessages.read("/v1/messages", thread.as_bytes()).unwrap();
-    assert_eq!(Key::of("chat", &QueryPolicy::default(), None, &request), Some(Key::of_stored("chat", "msg_1")));
+    let keys = Keys::of("chat", &QueryPolicy::default(), None, &request, false);
+    assert_eq!(keys.remembered().next(), Some(Key::of_stored("chat", "msg_1")));
 }
 
 #[test]
 fn a_cache_key_is_shared_by_conversations() {
     let with = |input: &str| format!(r#"{{"input":{input},"prompt_cache_key":"the application's"}}"#);
-    assert_ne!(key(None, &with(r#""a""#)), key(None, &with(r#""b""#)));
+    assert_ne!(turn(None, &with(r#""a""#)), turn(None, &with(r#""b""#)));
     let result = with(r#"[{"type":"function_call_output","output":"x"}]"#);
-    assert!(key(None, &result).is_some(), "better than nothing");
-    assert_ne!(key(None, &result), key(None, &with(r#""x""#)));
+    assert!(turn(None, &result).is_some(), "better than nothing");
+    assert_ne!(turn(None, &result), turn(None, &with(r#""x""#)));
 }
 
 #[test]
 fn what_is_blank_is_shared_by_strangers() {
     let body = |text: &str, ids: &str| format!(r#"{{"instructions":"s","input":"{text}"{ids}}}"#);
-    let plain = key(None, &body("hi", ""));
-    assert_eq!(key(Some(""), &body("hi", "")), plain);
-    assert_eq!(key(Some("  "), &body("hi", "")), plain);
+    let plain = turn(None, &body("hi", ""));
+    assert_eq!(turn(Some(""), &body("hi", "")), plain);
+    assert_eq!(turn(Some("  "), &body("hi", "")), plain);
     for ids in [r#","user":"""#, r#","prompt_cache_key":" ""#, r#","previous_response_id":"""#, r#","conversation":"""#]
     {
-        assert_eq!(key(None, &body("hi", ids)), plain, "{ids}");
+        assert_eq!(turn(None, &body("hi", ids)), plain, "{ids}");
     }
     // The first thing that the user says, not the first turn: that may hold an image, or a harness's words alone.
     let image = r#"{"role":"user","content":[{"type":"input_image","image_url":"u"}]}"#;
@@ -116,38 +143,32 @@ fn what_is_blank_is_shared_by_strangers() {
     for first in [image, note] {
         let asks =
             |text: &str| format!(r#"{{"instructions":"s","input":[{first},{{"role":"user","content":"{text}"}}]}}"#);
-        assert_eq!(key(None, &asks("hi")), plain, "{first}");
-        assert_ne!(key(None, &asks("ho")), plain, "{first}");
+        assert_eq!(turn(None, &asks("hi")), plain, "{first}");
+        assert_ne!(turn(None, &asks("ho")), plain, "{first}");
     }
-    assert_eq!(key(None, &format!(r#"{{"input":[{image}]}}"#)), None);
+    assert_eq!(keys(None, &format!(r#"{{"input":[{image}]}}"#)), Keys::default());
 }
 
 #[test]
 fn only_up_never_forgets_large() {
     use Tier::{Large, Small};
     for (affinity, after) in [(Affinity::OnlyUp, Large), (Affinity::Sticky, Small), (Affinity::Off, Small)] {
-        let mut set = Set::default();
-        set.remember(Key(7), outcome(affinity, Large), 1000, HOUR);
-        set.remember(Key(7), outcome(affinity, Small), 1001, HOUR);
-        assert_eq!(set.recall(Key(7), 1002, HOUR), Some(record(Small, Some(after))), "{affinity:?}");
-        // What has expired weighs nothing.
-        set.remember(Key(7), outcome(affinity, Small), 1002 + HOUR, HOUR);
-        assert_eq!(set.recall(Key(7), 1002 + HOUR, HOUR), Some(record(Small, Some(Small))), "{affinity:?}");
+        let first = Record::after(None, Large, true, affinity);
+        assert_eq!(first, record(Large, Some(Large)));
+        assert_eq!(Record::after(Some(first), Small, true, affinity), record(Small, Some(after)), "{affinity:?}");
     }
 }
 
 #[test]
-fn a_turn_that_binds_none_moves_the_loop_and_not_the_conversation() {
+fn a_turn_that_assigns_none_moves_the_loop_and_not_the_conversation() {
     use Tier::{Large, Small};
     for affinity in [Affinity::Off, Affinity::Sticky, Affinity::OnlyUp] {
         for (assigned, astray) in [(Small, Large), (Large, Small)] {
-            let mut set = Set::default();
-            set.remember(Key(7), stray(astray), 1000, HOUR);
-            assert_eq!(set.recall(Key(7), 1001, HOUR), Some(record(astray, None)));
-            assert_eq!(assigned_tier(affinity, set.recall(Key(7), 1001, HOUR)), None);
-            set.remember(Key(7), outcome(affinity, assigned), 1002, HOUR);
-            set.remember(Key(7), stray(astray), 1003, HOUR);
-            assert_eq!(set.recall(Key(7), 1004, HOUR), Some(record(astray, Some(assigned))), "{affinity:?}");
+            let first = Record::after(None, astray, false, affinity);
+            assert_eq!((first, assigned_tier(affinity, Some(first))), (record(astray, None), None));
+            let second = Record::after(Some(first), assigned, true, affinity);
+            let third = Record::after(Some(second), astray, false, affinity);
+            assert_eq!(third, record(astray, Some(assigned)), "{affinity:?}");
         }
     }
 }
@@ -177,17 +198,17 @@ fn modes() {
 #[test]
 fn a_set_remembers_until_the_time_is_over() {
     let mut set = Set::default();
-    assert!(set.remember(Key(7), stray(Tier::Small), 1000, HOUR));
+    assert!(set.remember(Key(7), stray(Tier::Small), false, 1000, HOUR));
     assert_eq!(set.recall(Key(7), 1000 + HOUR, HOUR), Some(record(Tier::Small, None)));
     assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), None);
     assert_eq!(set.recall(Key(8), 1000, HOUR), None);
-    assert!(set.remember(Key(7), stray(Tier::Small), 1000, HOUR), "it goes on");
-    assert!(!set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 8, HOUR), "nothing new");
-    assert!(set.remember(Key(7), stray(Tier::Small), 1000 + HOUR / 2, HOUR), "the time is brought up to date");
-    assert!(set.remember(Key(7), stray(Tier::Large), 1001 + HOUR / 2, HOUR), "a change is stored at once");
+    assert!(set.remember(Key(7), stray(Tier::Small), false, 1000, HOUR), "it continues");
+    assert!(!set.remember(Key(7), stray(Tier::Small), false, 1000 + HOUR / 8, HOUR), "nothing new");
+    assert!(set.remember(Key(7), stray(Tier::Small), false, 1000 + HOUR / 2, HOUR), "the time is brought up to date");
+    assert!(set.remember(Key(7), stray(Tier::Large), false, 1001 + HOUR / 2, HOUR), "a change is stored at once");
     assert!(
-        set.remember(Key(7), outcome(Affinity::Sticky, Tier::Large), 1002 + HOUR / 2, HOUR),
-        "so is where it assigned"
+        set.remember(Key(7), record(Tier::Large, Some(Tier::Large)), false, 1002 + HOUR / 2, HOUR),
+        "so is the tier that it assigns"
     );
     assert_eq!(set.recall(Key(7), 1001 + HOUR, HOUR), Some(record(Tier::Large, Some(Tier::Large))));
 }
@@ -196,7 +217,7 @@ fn a_set_remembers_until_the_time_is_over() {
 fn a_full_set_forgets_the_one_seen_longest_ago() {
     let mut set = Set::default();
     for i in 0..100 {
-        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Small), false, i as u32, HOUR);
     }
     assert_eq!(set.encode().len(), WAYS * ENTRY);
     assert_eq!(set.recall(Key(91), 100, HOUR), None);
@@ -206,38 +227,38 @@ fn a_full_set_forgets_the_one_seen_longest_ago() {
 }
 
 #[test]
-fn single_questions_do_not_push_out_what_goes_on() {
+fn single_questions_do_not_push_out_what_continues() {
     let mut set = Set::default();
     for now in [0, 1] {
-        set.remember(Key(7), stray(Tier::Small), now, HOUR);
+        set.remember(Key(7), stray(Tier::Small), false, now, HOUR);
     }
     for i in 100..200 {
-        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Small), false, i as u32, HOUR);
     }
     assert_eq!(set.recall(Key(7), 200, HOUR), Some(record(Tier::Small, None)));
     assert_eq!(set.recall(Key(199), 200, HOUR), Some(record(Tier::Small, None)));
     // What has expired makes room like any other.
     for i in 200..220 {
-        set.remember(Key(i), stray(Tier::Small), 2 + HOUR + i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Small), false, 2 + HOUR + i as u32, HOUR);
     }
-    assert!(!set.0.iter().any(|entry| entry.key == 7));
-    // Where all go on, there is still room for the newest.
+    assert!(set.recall(Key(7), 0, u32::MAX).is_none());
+    // Where all continue, there is still room for the newest.
     let mut set = Set::default();
     for i in 0..20 {
-        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Small), false, i as u32, HOUR);
         assert!(set.recall(Key(i), 20, HOUR).is_some());
-        set.remember(Key(i), stray(Tier::Small), i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Small), false, i as u32, HOUR);
     }
-    assert_eq!(set.0.len(), WAYS);
+    assert_eq!(set.encode().len(), WAYS * ENTRY);
 }
 
 /// A stored response is asked for again under its id, which no other conversation has.
 #[test]
 fn single_questions_do_not_push_out_a_stored_response() {
     let mut set = Set::default();
-    set.remember(Key(7), Outcome { continues: true, ..stray(Tier::Small) }, 0, HOUR);
+    set.remember(Key(7), stray(Tier::Small), true, 0, HOUR);
     for i in 100..200 {
-        set.remember(Key(i), stray(Tier::Large), i as u32, HOUR);
+        set.remember(Key(i), stray(Tier::Large), false, i as u32, HOUR);
     }
     assert_eq!(set.recall(Key(7), 200, HOUR), Some(record(Tier::Small, None)));
 }
@@ -248,7 +269,8 @@ proptest! {
         let mut set = Set::default();
         for (key, now, large, assigns, continues) in keys {
             let tier = if large { Tier::Large } else { Tier::Small };
-            set.remember(Key(key << 40 | key), Outcome { tier, assigns, affinity: Affinity::Sticky, continues }, now, HOUR);
+            let record = Record::after(None, tier, assigns, Affinity::Sticky);
+            set.remember(Key(key << 40 | key), record, continues, now, HOUR);
         }
         prop_assert_eq!(Set::decode(&set.encode()), set);
     }
@@ -256,7 +278,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_calmly(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), conversations in any::<u32>()) {
         let mut set = Set::decode(&bytes);
-        set.remember(Key(key), stray(Tier::Small), 0, HOUR);
+        set.remember(Key(key), stray(Tier::Small), false, 0, HOUR);
         prop_assert!(set.encode().len() <= WAYS * ENTRY);
         let sets = conversations.div_ceil(WAYS as u32).max(1);
         let memory = Memory { conversations, ttl: HOUR };

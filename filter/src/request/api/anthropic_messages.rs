@@ -2,7 +2,11 @@
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
+use super::settings::{self, Functions};
 use super::{JsonString, Unparsable};
+
+/// Bedrock's `invoke` has OpenAI's functions in the same place.
+const FUNCTIONS: Functions = Functions::OfType(&["custom", "function"]);
 
 /// Reads a messages request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
@@ -51,7 +55,12 @@ pub(super) fn read_messages<'a>(
                 Ok(())
             }
             "content" => turn.read_content(json, &block),
-            "tool_calls" => turn.read_other(json),
+            "tool_calls" if json.peek() == Some(b'[') => {
+                let start = json.at();
+                turn.needs.tools |= settings::any_element(json)?;
+                turn.other_texts.extend(json.since(start));
+                Ok(())
+            }
             _ => Ok(()),
         })?;
         request.push(turn);
@@ -69,10 +78,16 @@ pub(super) fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut 
             Ok(())
         }
         "max_tokens" => request.read_limit(json),
-        "tools" => request.read_tools(json),
+        "tools" => request.read_tools(json, FUNCTIONS),
+        "mcp_servers" => {
+            request.needs.hosted_tools |= settings::any_element(json)?;
+            Ok(())
+        }
+        "thinking" | "reasoning_effort" => settings::thinking(json, &mut request.needs),
         "output_format" => request.read_format(json),
         "output_config" => json.if_members(|name, json| match name {
             "format" => request.read_format(json),
+            "effort" => settings::thinking(json, &mut request.needs),
             _ => Ok(()),
         }),
         "metadata" => json.if_members(|name, json| match name {
@@ -164,7 +179,7 @@ impl<'a> Block<'a> {
             "content" => turn.read_result(json, inner_block),
             "source" => source(turn, json, |turn, json| turn.read_result(json, inner_block)).map(drop),
             "input" | "thinking" | "tabs" => turn.read_other(json),
-            "tools" => turn.read_tools(json),
+            "tools" => turn.read_tools(json, FUNCTIONS),
             "tool" => {
                 turn.needs.tools = true;
                 turn.read_other(json)
@@ -191,9 +206,11 @@ impl<'a> Block<'a> {
             Some("thinking" | "redacted_thinking" | "compaction") => turn.reasoning = true,
             // Tools that the API runs itself stand in the model's own turn, with what they gave back. A request that ends in
             // them goes on with a turn that was paused.
-            Some("tool_result" | "server_tool_use" | "mcp_tool_use") => turn.tool_result = true,
-            Some(kind) if kind.ends_with("_tool_result") => turn.tool_result = true,
-            Some("tool_use" | "tool_reference" | "tool_addition" | "tool_removal" | "mcp_tool_listing") => {}
+            Some("tool_result") => turn.tool_result = true,
+            Some("server_tool_use" | "mcp_tool_use") => turn.hosted_call(),
+            Some(kind) if kind.ends_with("_tool_result") => turn.hosted_call(),
+            Some("tool_use") => turn.needs.tools = true,
+            Some("tool_reference" | "tool_addition" | "tool_removal" | "mcp_tool_listing") => {}
             Some("fallback" | "browser_state") => {}
             Some(kind) if kind.ends_with("_result") => {}
             Some(_) => turn.medium(Medium::Unknown),

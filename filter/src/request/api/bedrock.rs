@@ -3,8 +3,11 @@
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
+use super::settings::{self, Functions};
 use super::{Unparsable, anthropic_messages};
 use anthropic_messages::Block;
+
+const FUNCTIONS: Functions = Functions::WithMembers(&["toolSpec", "cachePoint"]);
 
 /// Reads a `converse` or `converse-stream` request:
 /// `{"messages": [{"role", "content": [{"text"} | …]}], "system", "inferenceConfig", "toolConfig", …}`.
@@ -29,6 +32,16 @@ pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
         }
         "inferenceConfig" => read_limits(json, request),
         "toolConfig" => read_tool_config(json, request),
+        "additionalModelRequestFields" => json.if_members(|name, json| match name {
+            "thinking" | "reasoning_config" | "reasoningConfig" | "reasoning_effort" => {
+                settings::thinking(json, &mut request.needs)
+            }
+            "output_config" => json.if_members(|name, json| match name {
+                "effort" => settings::thinking(json, &mut request.needs),
+                _ => Ok(()),
+            }),
+            _ => Ok(()),
+        }),
         "outputConfig" => json.if_members(|name, json| match name {
             "textFormat" => request.read_format(json),
             _ => Ok(()),
@@ -73,7 +86,7 @@ fn read_limits<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
 }
 
 fn read_tool_config<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
-    json.if_members(|name, json| if name == "tools" { request.read_tools(json) } else { Ok(()) })
+    json.if_members(|name, json| if name == "tools" { request.read_tools(json, FUNCTIONS) } else { Ok(()) })
 }
 
 fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
@@ -124,7 +137,10 @@ fn read_block<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Wal
             })
         }
         "guardContent" => leaf_text(turn, json),
-        "toolUse" => turn.read_other(json),
+        "toolUse" => {
+            turn.needs.tools = true;
+            turn.read_other(json)
+        }
         "toolAddition" => {
             turn.needs.tools = true;
             turn.read_other(json)

@@ -3,7 +3,10 @@
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
+use super::settings::{self, Functions};
 use super::{JsonString, Unparsable};
+
+const FUNCTIONS: Functions = Functions::WithMembers(&["functionDeclarations", "function_declarations"]);
 
 /// Reads a `generateContent` or `streamGenerateContent` request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
@@ -30,12 +33,13 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             request.push_system(turn);
             Ok(())
         }
-        "tools" => request.read_tools(json),
+        "tools" => request.read_tools(json, FUNCTIONS),
         "generationConfig" | "generation_config" => json.if_members(|name, json| match name {
             "maxOutputTokens" | "max_output_tokens" => request.read_limit(json),
             "responseSchema" | "response_schema" | "responseJsonSchema" | "response_json_schema" => {
                 request.read_schema(json)
             }
+            "thinkingConfig" | "thinking_config" => settings::thinking(json, &mut request.needs),
             "responseFormat" | "response_format" if json.peek() == Some(b'[') => {
                 json.elements(|json| response_format(json, request))
             }
@@ -89,14 +93,19 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
                 _ => turn.read_other(json),
             })
         }
-        "functionCall"
-        | "function_call"
-        | "toolCall"
+        "functionCall" | "function_call" => {
+            turn.needs.tools = true;
+            turn.read_other(json)
+        }
+        "toolCall"
         | "tool_call"
         | "executableCode"
         | "executable_code"
         | "codeExecutionResult"
-        | "code_execution_result" => turn.read_other(json),
+        | "code_execution_result" => {
+            turn.needs.hosted_tools = true;
+            turn.read_other(json)
+        }
         "thoughtSignature" | "thought_signature" => {
             turn.reasoning = true;
             Ok(())

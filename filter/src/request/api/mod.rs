@@ -4,6 +4,7 @@
 
 mod anthropic_messages;
 mod bedrock;
+mod fields;
 mod gemini;
 mod json;
 mod openai_chat;
@@ -11,8 +12,10 @@ mod openai_completions;
 mod openai_responses;
 mod path;
 mod request;
+mod settings;
 mod text;
 
+pub use fields::{FieldPath, any_present};
 use json::Cursor;
 pub use path::encode_segment;
 pub use request::{ConversationIds, ModelName, Needs, Place, Request, Speaker, Turn};
@@ -83,7 +86,7 @@ impl Api {
     /// The body is not a request of this API.
     pub fn read<'a>(self, path: &'a str, body: &'a [u8]) -> Result<Request<'a>, Unparsable> {
         let mut json = Cursor::new(body);
-        let mut request = Request { model: self.model_in_path(path), ..Request::default() };
+        let mut request = Request { body, model: self.model_in_path(path), ..Request::default() };
         match self {
             Self::OpenAiChat => openai_chat::read(&mut json, &mut request)?,
             Self::OpenAiCompletions => openai_completions::read(&mut json, &mut request)?,

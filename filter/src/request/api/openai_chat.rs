@@ -2,7 +2,11 @@
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
+use super::settings::{self, Functions};
 use super::{JsonString, Unparsable};
+
+/// The older list, `functions`, has no types.
+const FUNCTIONS: Functions = Functions::OfType(&["function"]);
 
 /// Reads a chat completion request.
 pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
@@ -20,7 +24,16 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             })
         }
         "max_tokens" | "max_completion_tokens" => request.read_limit(json),
-        "tools" | "functions" => request.read_tools(json),
+        "tools" | "functions" => request.read_tools(json, FUNCTIONS),
+        "web_search_options" => json.value().map(|options| request.needs.hosted_tools |= options != b"null"),
+        "reasoning_effort" | "reasoning" | "thinking" | "enable_thinking" | "thinking_budget" => {
+            settings::thinking(json, &mut request.needs)
+        }
+        "chat_template_kwargs" => json.if_members(|name, json| match name {
+            "enable_thinking" | "thinking" => settings::thinking(json, &mut request.needs),
+            _ => Ok(()),
+        }),
+        "extra_body" => extra_body(json, request),
         "response_format" => request.read_format(json),
         // What the answer is to have beside text.
         "modalities" if json.peek() == Some(b'[') => json.elements(|json| {
@@ -32,6 +45,17 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         _ => Ok(()),
     })?;
     if messages { Ok(()) } else { Err(Unparsable) }
+}
+
+/// What Gemini takes beside OpenAI's own members: `{"google": {"thinking_config"}}`.
+fn extra_body<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    json.if_members(|name, json| match name {
+        "google" => json.if_members(|name, json| match name {
+            "thinking_config" | "thinkingConfig" => settings::thinking(json, &mut request.needs),
+            _ => Ok(()),
+        }),
+        _ => Ok(()),
+    })
 }
 
 fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
@@ -49,7 +73,10 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         }
         "content" => turn.read_content(json, part),
         "tool_calls" if json.peek() == Some(b'[') => tool_calls(&mut turn, json),
-        "tool_calls" | "function_call" => turn.read_other(json),
+        "function_call" if json.peek() == Some(b'{') => {
+            turn.needs.tools = true;
+            turn.read_other(json)
+        }
         "extra_content" => extra_content(&mut turn, json),
         // An answer that was spoken, by the name that its own upstream knows it by.
         "audio" => json.if_members(|name, json| {
@@ -62,14 +89,7 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         }),
         // Not OpenAI's own: signed reasoning as OpenRouter and LiteLLM hand it on.
         "reasoning_details" | "thinking_blocks" => {
-            let mut any = false;
-            if json.peek() == Some(b'[') {
-                json.elements(|_| {
-                    any = true;
-                    Ok(())
-                })?;
-            }
-            turn.reasoning |= any;
+            turn.reasoning |= settings::any_element(json)?;
             Ok(())
         }
         _ => Ok(()),
@@ -81,6 +101,7 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
 fn tool_calls<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     let start = json.at();
     json.elements(|json| {
+        turn.needs.tools = true;
         json.if_members(|name, json| if name == "extra_content" { extra_content(turn, json) } else { Ok(()) })
     })?;
     turn.other_texts.extend(json.since(start));

@@ -2,7 +2,10 @@
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};
+use super::settings::{self, Functions};
 use super::{JsonString, Unparsable};
+
+const FUNCTIONS: Functions = Functions::OfType(&["function"]);
 
 /// Reads a responses request. Its answers are stored unless it says otherwise, and carry reasoning: the next request may
 /// well be bound to the model of this one.
@@ -23,7 +26,12 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
             Ok(())
         }
         "max_output_tokens" => request.read_limit(json),
-        "tools" => request.read_tools(json),
+        "tools" => request.read_tools(json, FUNCTIONS),
+        "reasoning" => settings::thinking(json, &mut request.needs),
+        "include" if json.peek() == Some(b'[') => json.elements(|json| {
+            request.needs.thinking |= json.string()?.is_some_and(|what| what.is("reasoning.encrypted_content"));
+            Ok(())
+        }),
         "text" => json.if_members(|name, json| if name == "format" { request.read_format(json) } else { Ok(()) }),
         "previous_response_id" => json.id().map(|id| request.ids.stored = id.or(request.ids.stored)),
         "conversation" => read_conversation(json, request),
@@ -37,6 +45,8 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
         _ => Ok(()),
     })?;
+    // The API has no half-made answers: the model answers anew.
+    request.needs.prefill = false;
     if input || stored_prompt || request.ids.stored.is_some() { Ok(()) } else { Err(Unparsable) }
 }
 
@@ -77,7 +87,7 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
             turn.read_other(json)
         }
         "result" => json.string().map(|string| result = string),
-        "tools" => turn.read_tools(json),
+        "tools" => turn.read_tools(json, FUNCTIONS),
         // The settings of all answers from here on.
         "text" => json.if_members(|name, json| if name == "format" { turn.read_format(json) } else { Ok(()) }),
         _ => Ok(()),
@@ -101,7 +111,12 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
             turn.tool_result = true;
             turn.other_texts.extend(result.map(JsonString::contents));
         }
-        Some(kind) => turn.tool_result = kind.ends_with("_output"),
+        Some(kind) => {
+            turn.tool_result = kind.ends_with("_output");
+            let is_tools = turn.tool_result || kind.ends_with("_call") || kind.starts_with("mcp_");
+            turn.needs.tools |= is_tools;
+            turn.needs.hosted_tools |= is_tools && !matches!(kind, "function_call" | "function_call_output");
+        }
     }
     Ok(turn)
 }

@@ -1,6 +1,7 @@
 //! What routing needs from a request, whichever API it speaks.
 
 use super::json::{Cursor, Walk};
+use super::settings::{self, Functions};
 use super::text::JsonString;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,6 +9,8 @@ use std::ops::Range;
 /// A request as the rest of the filter sees it. Texts are slices of the body.
 #[derive(Debug, Default, PartialEq)]
 pub struct Request<'a> {
+    /// The body as it was sent.
+    pub body: &'a [u8],
     /// The model that the client asked for; `None` when the request names none.
     pub model: Option<ModelName<'a>>,
     /// The system prompt's texts: what the application says before the user does.
@@ -71,11 +74,8 @@ impl<'a> Request<'a> {
     }
 
     /// Reads a list of tools.
-    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
-        if let Some(tools) = listed(json)? {
-            self.needs.tools = true;
-            self.texts.push(tools);
-        }
+    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>, functions: Functions) -> Walk {
+        self.texts.extend(settings::tools(json, &mut self.needs, functions)?);
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl<'a> Request<'a> {
 
     /// Reads a format of the answer: `{"type": "json_schema", …}`, or another type.
     pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
-        if let Some(format) = schema_format(json)? {
+        if let Some(format) = settings::schema_format(json)? {
             self.needs.json_schema = true;
             self.texts.push(format);
         }
@@ -106,6 +106,9 @@ impl<'a> Request<'a> {
         self.needs.add(turn.needs);
         self.carries_reasoning |= turn.reasoning;
         let is_result = turn.tool_result;
+        self.needs.tools |= is_result;
+        // Only of the last turn is this so in the end.
+        self.needs.prefill = turn.speaker == Speaker::Model && !is_result && !turn.texts.is_empty();
         match turn.speaker {
             // Notes that an application slips in later are not the system prompt.
             Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
@@ -202,17 +205,20 @@ impl<'a> Turn<'a> {
     }
 
     /// Reads a list of tools that stands within the conversation.
-    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>) -> Walk {
-        if let Some(tools) = listed(json)? {
-            self.needs.tools = true;
-            self.other_texts.push(tools);
-        }
+    pub(super) fn read_tools(&mut self, json: &mut Cursor<'a>, functions: Functions) -> Walk {
+        self.other_texts.extend(settings::tools(json, &mut self.needs, functions)?);
         Ok(())
+    }
+
+    /// Notes a call of a tool that the API runs itself, with what it gave back.
+    pub(super) fn hosted_call(&mut self) {
+        self.tool_result = true;
+        self.needs.hosted_tools = true;
     }
 
     /// Reads a format of the answer that is set within the conversation.
     pub(super) fn read_format(&mut self, json: &mut Cursor<'a>) -> Walk {
-        if let Some(format) = schema_format(json)? {
+        if let Some(format) = settings::schema_format(json)? {
             self.needs.json_schema = true;
             self.other_texts.push(format);
         }
@@ -229,25 +235,6 @@ impl<'a> Turn<'a> {
             Medium::Unknown => {}
         }
     }
-}
-
-/// Reads a list; `None` where it is empty, or no list.
-fn listed<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
-    let list = json.value()?;
-    let any = list.strip_prefix(b"[").is_some_and(|rest| !rest.trim_ascii_start().starts_with(b"]"));
-    Ok(any.then_some(list))
-}
-
-/// Reads a format of the answer; `None` where it is none with a schema.
-fn schema_format<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, super::Unparsable> {
-    let (mut is_schema, start) = (false, json.at());
-    json.if_members(|name, json| {
-        if name == "type" {
-            is_schema = json.string()?.is_some_and(|kind| kind.is("json_schema"));
-        }
-        Ok(())
-    })?;
-    Ok(json.since(start).filter(|_| is_schema))
 }
 
 /// A kind of part that is not text.
@@ -283,10 +270,16 @@ pub struct Needs {
     pub audio: bool,
     /// It holds documents.
     pub files: bool,
-    /// It declares tools.
+    /// It declares tools, or holds a call of a tool or a tool's result.
     pub tools: bool,
+    /// It declares tools that are no functions of the client's: those that the API runs itself, and the API's own kinds.
+    pub hosted_tools: bool,
     /// The answer must follow a JSON schema.
     pub json_schema: bool,
+    /// It asks the model to think before it answers, or how much.
+    pub thinking: bool,
+    /// It ends with the beginning of the model's answer, for the model to continue.
+    pub prefill: bool,
 }
 
 impl Needs {
@@ -303,7 +296,10 @@ impl Needs {
         self.audio |= other.audio;
         self.files |= other.files;
         self.tools |= other.tools;
+        self.hosted_tools |= other.hosted_tools;
         self.json_schema |= other.json_schema;
+        self.thinking |= other.thinking;
+        self.prefill |= other.prefill;
     }
 }
 
