@@ -7,8 +7,6 @@ use prometheus::{
     Registry, TextEncoder, core::Collector, linear_buckets,
 };
 
-use crate::engine::Status;
-
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -53,6 +51,17 @@ pub struct EngineMetrics {
     pub(crate) refused_deadline: IntCounter,
     pub(crate) expired: IntCounter,
     pub(crate) abandoned: IntCounter,
+}
+
+/// The state of an engine at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineStatus {
+    /// Queries that wait.
+    pub queued_jobs: usize,
+    /// Their tokens, partly estimated.
+    pub queued_tokens: usize,
+    /// What all workers manage together, by recent measurement.
+    pub tokens_per_second: f64,
 }
 
 impl Metrics {
@@ -110,11 +119,11 @@ impl Metrics {
             tokens: keep.add(IntCounter::new("tokens_total", "Tokens scored, padding not counted.")?)?,
             tokens_per_second: keep.add(Gauge::new(
                 "tokens_per_second",
-                "What all workers manage together by recent measurement; the door reckons with it.",
+                "Recent throughput of all workers together; admission control uses it.",
             )?)?,
             refused: keep.counters(
                 "refused_total",
-                "Queries refused at the door: the queue was full (queue_full), or would have taken too long (deadline).",
+                "Queries refused by admission control: the queue was full (queue_full), or would have taken too long (deadline).",
                 &["reason"],
             )?,
             dropped: keep.counters(
@@ -166,7 +175,7 @@ impl Metrics {
     }
 
     /// The text format, with the engines' state as it is now.
-    pub(crate) fn render(&self, engines: impl Iterator<Item = Status>) -> Vec<u8> {
+    pub(crate) fn render(&self, engines: impl Iterator<Item = EngineStatus>) -> Vec<u8> {
         let (mut jobs, mut tokens, mut rate) = (0, 0, 0.0);
         for status in engines {
             jobs += status.queued_jobs;

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use crate::lab::openai::{
-    Endpoint, Key, Patience,
+use crate::lab::endpoint::{
     account::Progress,
-    completions_url,
+    address::{Endpoint, Key, completions_url},
+    client::Patience,
     retry::{RetryPolicy, Stopper},
 };
 
@@ -117,11 +117,11 @@ pub(super) fn wasted(input: u64, output: u64) -> String {
     format!("; {input} in, {output} out wasted on answers of no use")
 }
 
-/// What to say of a pause where there is no bar, once a pause; and whether the pause that goes on is told then.
+/// What to say of a pause where there is no bar, once a pause; and whether the present pause has been reported then.
 fn notice(pause: Option<Duration>, told: bool) -> (Option<String>, bool) {
     match pause {
         Some(pause) if told || pause >= LONG_PAUSE => {
-            let line = || format!("an endpoint asks to wait {} s: going on after that", pause.as_secs() + 1);
+            let line = || format!("an endpoint asks to wait {} s: continuing after that", pause.as_secs() + 1);
             ((!told).then(line), true)
         }
         _ => (None, false),
@@ -131,7 +131,7 @@ fn notice(pause: Option<Duration>, told: bool) -> (Option<String>, bool) {
 /// Shows how far asking has come: a bar on a terminal, and elsewhere a line where it stands still for long.
 pub(super) struct Display {
     bar: ProgressBar,
-    /// Whether the pause that goes on has been told.
+    /// Whether the present pause has been reported.
     told: Cell<bool>,
 }
 
@@ -184,7 +184,7 @@ mod tests {
     fn a_long_pause_is_told_once() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let (line, told) = notice(seconds(86_399), false);
-        assert_eq!((line.as_deref(), told), (Some("an endpoint asks to wait 86400 s: going on after that"), true));
+        assert_eq!((line.as_deref(), told), (Some("an endpoint asks to wait 86400 s: continuing after that"), true));
         assert_eq!(notice(seconds(86_000), true), (None, true));
         assert_eq!(notice(seconds(5), true), (None, true), "it is the same one, nearly over");
         assert_eq!(notice(None, true), (None, false));

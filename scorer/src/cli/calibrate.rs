@@ -20,10 +20,12 @@ use super::{
 };
 use crate::{
     lab::{
-        calibrate::{self, Kept},
-        figures::Outcomes,
-        queries::Format,
-        query_data::Pair,
+        data::queries::Format,
+        figures::{
+            calibrate::{self, Kept},
+            sweep::Outcomes,
+        },
+        pair::Pair,
     },
     router::{Manifest, Router},
 };

@@ -12,16 +12,16 @@ use super::{
 };
 use crate::lab::{
     collect::{Collection, Config, Model, ModelReport, Report},
-    openai::{account::End, retry::Stopper},
+    data::queries::{self, Format},
+    endpoint::{account::End, retry::Stopper},
+    pair::{ByTier, Tier},
     price::Price,
-    queries::{self, Format},
-    response::{ByTier, Tier},
 };
 
 /// Send queries to a small and a large model, several times each, and keep their responses
 ///
-/// Every response is written as soon as it is there. A run that was stopped, killed or cut off is gone on with by the same
-/// command: it asks only for what is missing, so nothing is paid for twice but what was under way. Answers of no use, empty ones
+/// Every response is written as soon as it is there. The same command continues a run that was stopped or killed:
+/// it asks only for what is missing, so nothing is paid for twice but what was under way. Answers of no use, empty ones
 /// and those that a filter stopped, are not kept and asked for again; their tokens are told, and stand in the cost.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -42,7 +42,7 @@ pub(super) struct Args {
     #[arg(value_name = "QUERIES")]
     queries: PathBuf,
 
-    /// Where the responses go; a file that is there is gone on with
+    /// Where the responses go; an existing file is continued
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
@@ -176,7 +176,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     display.end();
     let out = args.out.display();
     let Some(report) = report else {
-        return Err(format!("stopped at once; run the same command again to go on with {out}").into());
+        return Err(format!("stopped at once; run the same command again to continue {out}").into());
     };
     let report = report?;
     let said = if args.json { serde_json::to_string(&report)? + "\n" } else { text(&report) };
@@ -190,10 +190,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Err(format!("{missing} of {all} responses are missing; {again} to ask for them again").into())
         }
         End::Interrupted => {
-            Err(format!("interrupted: {there} of {all} responses are in {out}; {again} to go on").into())
+            Err(format!("interrupted: {there} of {all} responses are in {out}; {again} to continue").into())
         }
         End::Stopped { why } => {
-            Err(format!("{why}\n{there} of {all} responses are in {out}; mend this and {again} to go on").into())
+            Err(format!("{why}\n{there} of {all} responses are in {out}; mend this and {again} to continue").into())
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `hybrid-llm evaluate`: how good routers are on graded queries.
 
+mod page;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -9,16 +11,16 @@ use std::{
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
+use self::page::{Page, Scored};
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
-    evaluate_report::{Page, Scored},
     graded::{self, DataArgs, Prompt, Speed},
 };
 use crate::{
     lab::{
-        evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
-        query_data::Pair,
+        figures::evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
+        pair::Pair,
         report::{self, Price, Prices},
     },
     router::Router,

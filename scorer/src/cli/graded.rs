@@ -13,10 +13,13 @@ use serde::Serialize;
 use super::{Failure, args::RuntimeArgs};
 use crate::{
     lab::{
-        corpus::{Corpus, CorpusError, Source, Text},
-        figures::Outcomes,
-        log,
-        query_data::{Incomplete, Pair, PairRow},
+        data::{
+            corpus::{Corpus, CorpusError, Source, Text},
+            log,
+            query_data::{Incomplete, PairRow},
+        },
+        figures::sweep::Outcomes,
+        pair::Pair,
     },
     model::{ModelError, OnnxModel},
     offline,

@@ -18,6 +18,8 @@ use super::{
     asking::{self, AskArgs, Display},
 };
 use crate::lab::{
+    data::responses::Answered,
+    endpoint::{account::End, retry::Stopper},
     judge::{
         Distribution, Graded, Summary,
         ask::{AskReport, Asking, Config},
@@ -25,9 +27,7 @@ use crate::lab::{
         rating::Rubric,
         reference::Check,
     },
-    openai::{account::End, retry::Stopper},
     price::Price,
-    response::Answered,
 };
 
 /// Grade the responses that collect kept: by a model, by a reference, or by a column of your own
@@ -47,7 +47,7 @@ hybrid-llm judge responses.jsonl --out data.jsonl --judge-url https://api.openai
 hybrid-llm judge responses.jsonl --out data.jsonl --column bartscore\n\n\
 A line of the output:\n  \
 {\"id\", \"source\", \"query\", \"quality\": {\"MODEL\": [q, ...]}}\n\
-A judge's ratings are kept in OUT.grades as they come: a run that was stopped or killed is gone on with by the same command. Next: \
+A judge's ratings are kept in OUT.grades as they come: the same command continues a run that was stopped or killed. Next: \
 hybrid-llm label."
 )]
 #[command(group = clap::ArgGroup::new("grader").required(true).args(["judge_url", "exact", "contains", "regex", "column"]))]
@@ -204,8 +204,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match ended {
         End::Complete => Ok(()),
         End::Incomplete => Err(format!("{missing} of {all} ratings are missing; {again} to ask for them again").into()),
-        End::Interrupted => Err(format!("interrupted: {kept}; {again} to go on").into()),
-        End::Stopped { why } => Err(format!("the judge: {why}\n{kept}; mend this and {again} to go on").into()),
+        End::Interrupted => Err(format!("interrupted: {kept}; {again} to continue").into()),
+        End::Stopped { why } => Err(format!("the judge: {why}\n{kept}; mend this and {again} to continue").into()),
     }
 }
 
@@ -229,7 +229,7 @@ fn ask(args: &Args, config: &Config) -> Result<(Graded, AskReport), Failure> {
     let asked = asking::run_until_signal(&stopper, asking.run(|progress| display.show(progress)))?;
     display.end();
     let Some(asked) = asked else {
-        return Err("stopped at once; run the same command again to go on".into());
+        return Err("stopped at once; run the same command again to continue".into());
     };
     let (ratings, report) = asked?;
     let graded = grade_all(&args.responses, None, |answered| ratings.of(answered, &config.rubric))?;

@@ -13,12 +13,15 @@ use super::{
 };
 use crate::{
     lab::{
-        corpus::{Corpus, CorpusError},
-        label::{self, Balance, Labelled, Same, Spread},
-        log,
-        query_data::{Pair, PairRow},
+        data::{
+            corpus::{Corpus, CorpusError},
+            log,
+            query_data::PairRow,
+        },
+        figures::shares,
+        pair::Pair,
         report::{self, LabelReport},
-        shares,
+        training::label::{self, Balance, Labelled, Same, Spread},
     },
     router::Label,
 };

@@ -5,7 +5,6 @@ mod asking;
 mod calibrate;
 mod collect;
 mod evaluate;
-mod evaluate_report;
 mod graded;
 mod judge;
 mod label;
@@ -133,7 +132,7 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// A line on stderr, beside what was asked for. Where it can't be told, the work goes on all the same.
+/// A line on stderr, beside what was asked for. Where it can't be told, the work continues.
 fn aside(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -14,7 +14,7 @@ use super::{
     graded::{Prompt, Scorer},
 };
 use crate::{
-    lab::queries::{Format, Queries, Query, QueryError},
+    lab::data::queries::{Format, Queries, Query, QueryError},
     router::{Manifest, Router, Verdict},
 };
 

@@ -18,14 +18,19 @@ use super::{
 use crate::{
     encode,
     lab::{
-        corpus::{Corpus, Source, Text},
-        encoder::{Embeddings, Encoder, EncoderFiles, Wanted},
-        folder::Target,
-        head,
-        publish::{CHECKED, Router, Title},
-        query_data::{Incomplete, Pair},
-        split::Sides,
-        train::{self, Task},
+        data::{
+            corpus::{Corpus, Source, Text},
+            query_data::Incomplete,
+            split::Sides,
+        },
+        pair::Pair,
+        training::{
+            encoder::{Embeddings, Encoder, EncoderFiles, Wanted},
+            folder::Target,
+            head,
+            publish::{CHECKED, Router, Title},
+            train::{self, Task},
+        },
     },
     model::Sessions,
     router::Label,

@@ -1,4 +1,4 @@
-//! The door: whether a job could be finished before its deadline, by what the workers have managed lately.
+//! Admission control: whether a job can be finished before its deadline, at the throughput that was measured recently.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,4 +1,4 @@
-//! The engine of one router: cache, door, queue and workers.
+//! The engine of one router: cache, admission control, queue and workers.
 //!
 //! Every router has an engine of its own, with its own queue and workers, so a slow router cannot hold up another's
 //! queries. A worker is an operating system thread with its own session; requests wait for it asynchronously.
@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     encode,
-    metrics::EngineMetrics,
+    metrics::{EngineMetrics, EngineStatus},
     model::{Model, ModelError},
 };
 
@@ -109,17 +109,6 @@ pub enum StartError {
     Died(String),
 }
 
-/// What an engine is at, for the metrics.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Status {
-    /// Queries that wait.
-    pub queued_jobs: usize,
-    /// Their tokens, partly estimated.
-    pub queued_tokens: usize,
-    /// What all workers manage together, by recent measurement.
-    pub tokens_per_second: f64,
-}
-
 impl Engine {
     /// Starts a worker for each model, and returns when all have warmed up. Blocks for seconds with real models.
     ///
@@ -195,7 +184,7 @@ impl Engine {
         result
     }
 
-    /// Queues a job, if the door lets it in, and waits for its score.
+    /// Queues a job, if admission control accepts it, and waits for its score.
     async fn enqueue(&self, text: &str, deadline: Instant) -> Result<f64, ScoreError> {
         let inner = &self.inner;
         let weight = encode::estimate(text, inner.config.max_tokens);
@@ -224,10 +213,10 @@ impl Engine {
     }
 
     /// What the engine is at.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> EngineStatus {
         let load = self.inner.queue.load();
         let rate = self.inner.throughput.per_worker().unwrap_or(0.0);
-        Status {
+        EngineStatus {
             queued_jobs: load.jobs,
             queued_tokens: load.tokens,
             tokens_per_second: rate * self.workers.len() as f64,

@@ -19,7 +19,7 @@ const WARM_LENGTHS: [usize; 6] = [8, 16, 32, 64, 128, 256];
 const WARM_ROWS: [usize; 3] = [1, 4, 16];
 
 /// Runs the grid of batches that [`WARM_LENGTHS`] and [`WARM_ROWS`] span within the token budget, twice: first to warm,
-/// then to measure what the door reckons with.
+/// then to measure the throughput that admission control uses.
 pub(super) fn warm(inner: &Inner, model: &mut dyn Model) -> Result<(), ModelError> {
     let max = inner.config.max_tokens;
     let lengths = WARM_LENGTHS.into_iter().filter(|length| *length < max).chain([max]);
@@ -50,7 +50,7 @@ pub(super) fn run(inner: &Inner, model: &mut dyn Model) {
     let window = inner.config.window();
     while let Some((taken, in_flight)) = inner.queue.take(window) {
         // The tokenizer and the bindings are other people's code. If one panics, its jobs' senders are dropped, which
-        // their callers see as an error, and the worker goes on.
+        // their callers see as an error, and the worker continues.
         let outcome = catch_unwind(AssertUnwindSafe(|| step(inner, model, taken, in_flight)));
         if outcome.is_err() {
             tracing::error!("a worker panicked over a batch; its queries were answered with an error");

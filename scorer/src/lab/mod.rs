@@ -1,27 +1,14 @@
 //! The lab: from graded responses to a router whose quality is known. Serving needs nothing of it.
+//!
+//! Imports run one way: [`collect`] and [`judge`] use [`endpoint`] and [`data`]; [`report`] uses [`training`] and [`figures`];
+//! [`training`] uses [`figures`] and [`data`]. [`pair`] and [`price`] are the words that all of them share.
 
-pub mod calibrate;
 pub mod collect;
-pub mod corpus;
-pub mod encoder;
-pub mod evaluate;
+pub mod data;
+pub mod endpoint;
 pub mod figures;
-pub mod folder;
-pub mod graph;
-pub mod head;
 pub mod judge;
-pub mod label;
-pub mod lines;
-pub mod log;
-pub mod measure;
-pub mod minimise;
-pub mod openai;
+pub mod pair;
 pub mod price;
-pub mod publish;
-pub mod queries;
-pub mod query_data;
 pub mod report;
-pub mod response;
-pub mod shares;
-pub mod split;
-pub mod train;
+pub mod training;

@@ -17,7 +17,7 @@ pub(crate) struct ScriptedModel {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// How many held batches may go on.
+    /// How many held batches may continue.
     permits: Mutex<usize>,
     released: Condvar,
     batches: Mutex<Vec<Vec<String>>>,
@@ -45,7 +45,7 @@ impl Stage {
         self.held.recv().await.unwrap();
     }
 
-    /// Lets one held batch go on.
+    /// Lets one held batch continue.
     pub(crate) fn release(&self) {
         *self.shared.permits.lock().unwrap() += 1;
         self.shared.released.notify_all();

@@ -10,14 +10,14 @@ use std::{
 
 use hybrid_llm::lab::{
     collect::{Collection, Config, Model, Report},
-    openai::{
-        self, Patience,
+    data::queries::{self, Format},
+    endpoint::{
         account::End,
-        completions_url,
+        address::{self, completions_url},
+        client::Patience,
         retry::{RetryPolicy, Stop, Stopper},
     },
-    queries::{self, Format},
-    response::ByTier,
+    pair::ByTier,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -34,7 +34,8 @@ use super::{
 fn config(small: &Endpoint, large: &Endpoint, samples: u32) -> Config {
     let model = |model: &str, endpoint: &Endpoint| {
         let url = completions_url(&endpoint.url).unwrap();
-        let endpoint = openai::Endpoint { url, model: model.to_owned(), key: None, extra_body: serde_json::Map::new() };
+        let endpoint =
+            address::Endpoint { url, model: model.to_owned(), key: None, extra_body: serde_json::Map::new() };
         Model { endpoint, price: Some("1000,2000".parse().unwrap()) }
     };
     let retry = RetryPolicy { retries: 40, first: Duration::from_millis(1), longest: Duration::from_millis(4) };
@@ -106,7 +107,7 @@ async fn every_response_is_recorded_once_whatever_goes_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_run_goes_on_where_it_was() {
+async fn a_killed_run_is_continued_where_it_stopped() {
     let slow = |name: &'static str, limit: &Limit| {
         let limit = limit.clone();
         Endpoint::start(move |asked, number| {

@@ -4,7 +4,7 @@ use hybrid_llm::lab::report::{
     Baselines, CurvePoint, Figure, LabelReport, OperatingPoint, Price, Prices, Promise, Ranking, Report, RouterReport,
     SetReport, calibration_curve,
 };
-use hybrid_llm::lab::{label::Spread, shares::counts};
+use hybrid_llm::lab::{figures::shares::counts, training::label::Spread};
 
 /// A made-up query: its score and both qualities.
 #[derive(Clone, Copy)]

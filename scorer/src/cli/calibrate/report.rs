@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::Args;
 use crate::{
     cli::graded::Speed,
-    lab::{
+    lab::figures::{
         calibrate::{self, Choice},
-        figures::Outcomes,
         shares::wilson,
+        sweep::Outcomes,
     },
     router::Row,
 };

@@ -9,11 +9,12 @@ use crate::{
         graded::{self, Prompt},
     },
     lab::{
-        corpus::{self, Corpus, CorpusError},
-        evaluate,
-        figures::Outcomes,
-        queries::{Format, Queries, Query, QueryError},
-        query_data::Pair,
+        data::{
+            corpus::{self, Corpus, CorpusError},
+            queries::{Format, Queries, Query, QueryError},
+        },
+        figures::{evaluate, sweep::Outcomes},
+        pair::Pair,
     },
 };
 

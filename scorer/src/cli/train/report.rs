@@ -10,10 +10,12 @@ use serde::Serialize;
 use crate::{
     cli::graded::Speed,
     lab::{
-        evaluate::Figure,
-        head::{Setting, Tried},
-        publish::Router,
-        train::{Trained, Validation},
+        figures::evaluate::Figure,
+        training::{
+            head::{Setting, Tried},
+            publish::Router,
+            train::{Trained, Validation},
+        },
     },
     router::{Label, Manifest},
 };
@@ -178,7 +180,7 @@ fn figure(figure: Option<Figure>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::head::{Choice, Head};
+    use crate::lab::training::head::{Choice, Head};
 
     fn validation(bce: f64) -> Validation {
         Validation {

@@ -1,7 +1,7 @@
 //! Collecting responses: every query goes to both models of a pair, several times each, and every response is kept at once.
 //!
-//! The responses are lines of a [`Log`], so that a run that ends early, for whatever reason, can be gone on with: only what is
-//! missing is asked for. What is under way when the program is killed may be asked again; nothing that is recorded is.
+//! The responses are lines of a [`Log`], so that a run that ends early, for whatever reason, can be continued: only what is
+//! missing is asked for. Requests in flight when the program is killed may be sent again; recorded responses never are.
 
 mod report;
 
@@ -21,17 +21,21 @@ use serde_json::{Map, Value};
 
 use self::report::Tally;
 pub use self::report::{ModelReport, Report};
-use super::{
-    log::{Log, LogError},
-    openai::{
-        Client, Endpoint, Patience,
+use crate::lab::{
+    data::{
+        log::{Log, LogError},
+        queries::Query,
+        responses::Response,
+    },
+    endpoint::{
         account::{End, Losses, Progress},
+        address::Endpoint,
+        client::{Client, Patience},
         message::{Completion, Prompt},
         retry::Stop,
     },
+    pair::{ByTier, Tier},
     price::Price,
-    queries::Query,
-    response::{ByTier, Response, Tier},
 };
 
 /// How often the progress is told, besides after every response.
@@ -81,7 +85,7 @@ struct ModelSettings {
     extra_body: Map<String, Value>,
 }
 
-/// Why there is no collection, or why it could not go on.
+/// Why a collection could not be opened or continued.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectError {

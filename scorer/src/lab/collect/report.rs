@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::Model;
 use crate::lab::{
-    openai::{
-        Counters,
+    data::responses::Response,
+    endpoint::{
         account::{End, Losses},
+        client::Counters,
     },
-    response::{ByTier, Response},
+    pair::ByTier,
 };
 
 /// What a collection came to.

@@ -1,4 +1,4 @@
-//! Asking a model for ratings. Every rating is kept at once, so that a run that ends early can be gone on with.
+//! Asking a model for ratings. Every rating is kept at once, so that a run that ends early can be continued.
 //!
 //! A rating belongs to a prompt: responses that read the same, to the same query, are rated once.
 
@@ -15,19 +15,26 @@ use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{JudgeError, grade_all, rating, rating::Rubric};
+use super::{
+    JudgeError, grade_all,
+    rating::{self, Rubric},
+};
 use crate::lab::{
-    log::{Log, LogError},
-    openai::{
-        Client, Endpoint, Patience,
+    data::{
+        log::{Log, LogError},
+        names::digest,
+        responses::{Answered, Responses},
+    },
+    endpoint::{
         account::{End, Losses, Progress},
+        address::Endpoint,
+        client::{Client, Patience},
         fault::CallError,
-        message::{Prompt, Tokens},
+        message::Prompt,
         retry::Stop,
+        tokens::Tokens,
     },
     price::Price,
-    queries::digest,
-    response::{Answered, Responses},
 };
 
 /// How often a judge is asked for one rating, until it gives one that can be read.

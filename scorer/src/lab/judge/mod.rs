@@ -18,10 +18,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::summary::{Distribution, ModelSummary, PairSummary, Summary};
-use super::{
-    log::write_whole,
-    query_data::DataError,
-    response::{Answered, Responses, Tier},
+use crate::lab::{
+    data::{
+        error::DataError,
+        log::write_whole,
+        responses::{Answered, Responses},
+    },
+    pair::Tier,
 };
 
 /// A row of query data, as it is written.
@@ -220,7 +223,7 @@ mod tests {
         let graded = graded.map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "DIR"))?;
         let out = folder.path().join("data.jsonl");
         graded.write(&out).map_err(|error| error.to_string())?;
-        let read: Vec<_> = crate::lab::query_data::Rows::open(&out).unwrap().map(Result::unwrap).collect();
+        let read: Vec<_> = crate::lab::data::query_data::Rows::open(&out).unwrap().map(Result::unwrap).collect();
         assert_eq!(read.len(), graded.rows.len());
         for (read, written) in read.iter().zip(&graded.rows) {
             assert_eq!((&read.id, &read.source, &read.query), (&written.id, &written.source, &written.query));

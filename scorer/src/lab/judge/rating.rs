@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::lab::response::Answered;
+use crate::lab::data::responses::Answered;
 
 /// The ratings there are (the paper, section 4.6, has GPT-4 rate from 1 to 10).
 pub const RATINGS: RangeInclusive<f64> = 1.0..=10.0;

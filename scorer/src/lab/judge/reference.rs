@@ -103,7 +103,7 @@ fn contains(whole: &str, part: &str) -> bool {
         let inside = word(before.chars().next_back()) || word(after.chars().next());
         let number = found.trim_start_matches(MINUSES).trim_start_matches(CURRENCIES).trim_start_matches('.');
         let begins_before = number.starts_with(|c: char| c.is_ascii_digit()) && begins_in(before);
-        let ends_behind = found.ends_with(|c: char| c.is_ascii_digit()) && goes_on_in(after);
+        let ends_behind = found.ends_with(|c: char| c.is_ascii_digit()) && continues_in(after);
         !(inside || begins_before || ends_behind)
     })
 }
@@ -132,8 +132,8 @@ fn begins_in(before: &str) -> bool {
     }
 }
 
-/// Whether a number that ends before this text goes on in it: the 4 of 4.5 or 4,500 is no 4.
-fn goes_on_in(after: &str) -> bool {
+/// Whether a number that ends before this text continues in it: the 4 of 4.5 or 4,500 is no 4.
+fn continues_in(after: &str) -> bool {
     after.strip_prefix(['.', ',']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 

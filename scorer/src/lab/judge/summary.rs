@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Graded;
-use crate::lab::response::Tier;
+use crate::lab::pair::Tier;
 
 /// From so many different qualities on they are told by their quantiles, not one by one.
 const FEW: usize = 11;

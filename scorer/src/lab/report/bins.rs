@@ -1,7 +1,7 @@
 //! Scores in bins: their histogram by outcome, and the calibration curve.
 
 use super::Figure;
-use crate::lab::shares::{self, BINS, wilson};
+use crate::lab::figures::shares::{self, BINS, wilson};
 
 /// How many queries scored how much, by outcome, in [`BINS`] bins of equal width over [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    CurvePoint, RouterReport, ScoreHistogram, SetReport, format,
+    CurvePoint, RouterReport, ScoreHistogram, SetReport,
+    format::{self, percent_tick, tick},
     plot::{Axis, Layer, Plot, Series, drawable, legend},
     tables, words,
 };
@@ -23,20 +24,6 @@ pub(super) fn figure(caption: &str, plot: &Plot, entries: &[(Series, String)], b
 /// What stands where there is nothing to draw.
 pub(super) fn nothing(title: &str, why: &str) -> Markup {
     html! { figure { figcaption { strong { (title) } } p.note { (why) } } }
-}
-
-/// A fraction in percent, with as many decimals as the axis' steps have.
-pub(super) fn percent_tick(value: f64) -> String {
-    tick(value * 100.0)
-}
-
-/// A number with as many decimals as it has, up to four; a very large or small one by its powers of ten.
-pub(super) fn tick(value: f64) -> String {
-    if value.is_finite() && value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
-        return format!("{value:.1e}").replace('-', "−");
-    }
-    let text = format::number(value, 4);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Quality drop against cost advantage, as in the paper's figure 5.

@@ -4,8 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     OperatingPoint, Price, Prices, Report, SetReport,
-    charts::percent_tick,
-    format::{UNDEFINED, dollars, number, percent, percent_interval, whole_percent},
+    format::{UNDEFINED, dollars, number, percent, percent_interval, percent_tick, whole_percent},
     tables::{cell, scrolling},
 };
 

@@ -28,6 +28,20 @@ pub(super) fn whole_percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{}\u{a0}%", number(fraction * 100.0, 0)) } else { UNDEFINED.to_owned() }
 }
 
+/// A fraction in percent, with as many decimals as the axis' steps have.
+pub(super) fn percent_tick(value: f64) -> String {
+    tick(value * 100.0)
+}
+
+/// A number with as many decimals as it has, up to four; a very large or small one by its powers of ten.
+pub(super) fn tick(value: f64) -> String {
+    if value.is_finite() && value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
+        return format!("{value:.1e}").replace('-', "−");
+    }
+    let text = number(value, 4);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Per cent as a fraction.
 pub(super) fn part(per_cent: Figure) -> Figure {
     let Figure { value, low, high } = per_cent;

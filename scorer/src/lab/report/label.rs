@@ -1,7 +1,10 @@
 //! The label report: how the relaxation t* was chosen, and what it does to the labels.
 
-use super::{BINS, charts::tick, format};
-use crate::lab::label::Spread;
+use super::{
+    BINS,
+    format::{self, tick},
+};
+use crate::lab::training::label::Spread;
 
 /// All that the label page and its plain-text form show.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +23,7 @@ pub struct LabelReport {
     pub curve: Vec<Spread>,
     /// t*, the t that was chosen.
     pub chosen: f64,
-    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`crate::lab::shares::counts`] counts
+    /// How many labels y(0), those of r_prob, are in each of [`BINS`] bins over [0, 1]; [`crate::lab::figures::shares::counts`] counts
     /// them.
     pub before: [u64; BINS],
     /// How many labels y(t*), those of r_trans, are in each bin.

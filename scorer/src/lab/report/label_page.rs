@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::{
     BINS, LabelReport,
-    charts::{figure, nothing, percent_tick, tick},
-    format::{self, number},
+    charts::{figure, nothing},
+    format::{self, number, percent_tick, tick},
     page::frame,
     plot::{Axis, Layer, Plot, Series, drawable},
     tables::scrolling,

@@ -14,10 +14,10 @@ mod tables;
 mod text_plot;
 mod words;
 
-pub use super::evaluate::{Baselines, CurvePoint, Figure, Ranking};
-pub use super::figures::SHARES as DROP_SHARES;
-pub use super::price::Price;
-pub use super::shares::BINS;
+pub use crate::lab::figures::evaluate::{Baselines, CurvePoint, Figure, Ranking};
+pub use crate::lab::figures::shares::BINS;
+pub use crate::lab::figures::sweep::SHARES as DROP_SHARES;
+pub use crate::lab::price::Price;
 pub use bins::{CalibrationBin, ScoreHistogram, calibration_curve};
 pub use label::LabelReport;
 pub use label_page::label_page;

@@ -20,7 +20,7 @@ use plotters::{
     },
 };
 
-use super::Figure;
+use super::{Figure, format::percent_tick};
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type DrawError = DrawingAreaErrorKind<std::io::Error>;
@@ -92,7 +92,7 @@ pub(super) struct Axis {
 impl Axis {
     /// An axis of shares from 0 to 1, in percent.
     pub(super) fn share(name: &'static str) -> Self {
-        Self { name, range: 0.0..1.0, format: super::charts::percent_tick }
+        Self { name, range: 0.0..1.0, format: percent_tick }
     }
 
     /// An axis that holds all the values, and has a width even where they are all the same.

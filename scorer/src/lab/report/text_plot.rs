@@ -1,6 +1,9 @@
 //! The label report for a terminal: numbers with bars of Unicode blocks, no colour, no escape codes.
 
-use super::{BINS, LabelReport, charts::tick, format::number};
+use super::{
+    BINS, LabelReport,
+    format::{number, tick},
+};
 
 /// The most rows of the curve.
 const MAX_ROWS: usize = 30;
@@ -67,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lab::label::Spread;
+    use crate::lab::training::label::Spread;
 
     fn report(curve: &[(f64, f64)], chosen: f64) -> LabelReport {
         let mut before = [0; BINS];

@@ -1,0 +1,14 @@
+//! The files that the lab reads and writes, one line in memory at a time.
+//!
+//! [`lines`] reads lines and [`log`] appends them; [`queries`], [`query_data`] and [`responses`] are what can stand on them.
+//! [`corpus`] holds the rows of several files of query data without their texts, and [`split`] says what each row is for.
+
+pub mod corpus;
+pub mod error;
+pub mod lines;
+pub mod log;
+pub mod names;
+pub mod queries;
+pub mod query_data;
+pub mod responses;
+pub mod split;
