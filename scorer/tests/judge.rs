@@ -201,6 +201,33 @@ async fn a_judge_rates_every_response_once_whatever_goes_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_judges_thoughts_and_remarks_are_no_ratings() {
+    let judge = Endpoint::start(|asked, _| async move {
+        let said = |content: &str| Act::Body(completion(content, "stop"));
+        match number(&asked) {
+            0 => said("<think>\nIt seems to miss a case, perhaps 4/10.\nNo, that case is covered.\n</think>\n\n9"),
+            1 => said("Rating: 8/10. It is right, though it shows only 3/10 of the steps."),
+            2 => said("Not a 3, since the sum is right.\n</think>\n{\"rating\": 7, \"reason\": \"3/10 of it is idle\"}"),
+            4 => Act::Body(completion("<think>At least 8/10, let me check the", "length")),
+            5 => said("It covers only 3/10 of the steps."),
+            _ => Act::Body(json!({"choices": [{"message": {"content": [{"type": "thinking", "thinking": "2?"}, {"type": "text", "text": "6"}]}}]})),
+        }
+    })
+    .await;
+    let place = Place::of(2);
+    let outcome = place.ask(&judge, &[]).await;
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert_eq!(place.qualities(), BTreeMap::from([("0".to_owned(), json!({"s": [9.0, 8.0], "l": [7.0, 6.0]}))]));
+    for missing in [
+        "1 missing: the response was thoughts without an answer (cut off by the limit of tokens before it began)",
+        "1 missing: no rating from 1 to 10 in any of 3 answers",
+    ] {
+        assert!(outcome.stdout.contains(missing), "{outcome:?}");
+    }
+    assert_eq!(judge.asked().len(), 8 + 2, "what was cut off in its thoughts is asked for once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn responses_that_read_the_same_are_rated_once() {
     let judge = fair().await;
     let same = |id, model| [response(id, model, 0, "response 3"), response(id, model, 1, "response 3")];

@@ -40,6 +40,14 @@ pub(super) struct AskArgs {
     /// asks
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: u32,
+
+    /// The longest wait that an endpoint may ask for, in seconds; one that asks for more ends the run
+    #[arg(long, value_name = "S", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    max_wait_seconds: u64,
+
+    /// Print what endpoints say of errors, each message once. Messages can quote queries
+    #[arg(long)]
+    show_errors: bool,
 }
 
 impl AskArgs {
@@ -49,7 +57,12 @@ impl AskArgs {
 
     pub(super) fn patience(&self) -> Patience {
         let retry = RetryPolicy { retries: self.retries, first: FIRST_WAIT, longest: LONGEST_WAIT };
-        Patience { timeout: Duration::from_secs(self.timeout_seconds), retry }
+        Patience {
+            timeout: Duration::from_secs(self.timeout_seconds),
+            retry,
+            longest_wait: Duration::from_secs(self.max_wait_seconds),
+            show: self.show_errors.then_some(|message| super::aside(message)),
+        }
     }
 }
 

@@ -20,9 +20,10 @@ use crate::lab::{
 
 /// Send queries to a small and a large model, several times each, and keep their responses
 ///
-/// Every response is written as soon as it is there. The same command continues a run that was stopped or killed:
-/// it asks only for what is missing, so nothing is paid for twice but what was under way. Answers of no use, empty ones
-/// and those that a filter stopped, are not kept and asked for again; their tokens are told, and stand in the cost.
+/// Every response is written as soon as it is there. The same command continues a run that was stopped or killed: it asks only
+/// for what is missing, so nothing is paid for twice but what was under way. Answers of no use (empty, stopped by a filter, broken
+/// off by the provider, thoughts without an answer) are not kept and are asked for again; their tokens are told, and stand in the
+/// cost. Thoughts, such as those in <think> and </think>, are kept apart from the response.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Both endpoints take POST {URL}/chat/completions, as OpenAI, vLLM, Ollama, llama.cpp and most others do. \
@@ -33,8 +34,8 @@ hybrid-llm collect queries.jsonl --out responses.jsonl \\\n      \
 --large-url https://api.openai.com/v1 --large-model gpt-4.1 --large-price 2,8\n  \
 hybrid-llm collect queries.txt --out responses.jsonl --samples 1 --temperature 0 ...\n\n\
 A line of the output:\n  \
-{\"id\", \"source\", \"query\", \"reference\", \"model\", \"tier\", \"sample\", \"response\", \"finish_reason\", \"input_tokens\",\n   \
-\"output_tokens\"}\n\
+{\"id\", \"source\", \"query\", \"reference\", \"model\", \"tier\", \"sample\", \"response\", \"thoughts\"?, \"finish_reason\",\n   \
+\"input_tokens\", \"output_tokens\"}\n\
 FILE.settings beside it says how it was made. Next: hybrid-llm judge."
 )]
 pub(super) struct Args {

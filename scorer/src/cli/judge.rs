@@ -24,8 +24,8 @@ use crate::lab::{
         Distribution, Graded, Summary,
         ask::{AskReport, Asking, Config},
         column_quality, grade_all,
-        rating::Rubric,
         reference::Check,
+        rubric::Rubric,
     },
     price::Price,
 };

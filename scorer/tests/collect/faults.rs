@@ -46,7 +46,12 @@ fn config(small: &Endpoint, large: &Endpoint, samples: u32) -> Config {
         max_tokens: None,
         system: None,
         concurrency: 4.try_into().unwrap(),
-        patience: Patience { timeout: Duration::from_secs(60), retry },
+        patience: Patience {
+            timeout: Duration::from_secs(60),
+            retry,
+            longest_wait: Duration::from_secs(600),
+            show: None,
+        },
     }
 }
 

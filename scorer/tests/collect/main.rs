@@ -5,6 +5,7 @@
 mod endpoint;
 mod faults;
 mod proxy;
+mod shapes;
 mod words;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

@@ -217,7 +217,8 @@ impl<'a> Collection<'a> {
                     side.losses.answered();
                 }
                 Err(error) => {
-                    if let Some(why) = side.losses.lost(error, clients.get(tier).url(), side.tally.responses()) {
+                    let (url, recorded) = (clients.get(tier).url(), side.tally.responses());
+                    if let Some(why) = side.losses.lost(error, &query.id, url, recorded) {
                         // What is under way, to the other model above all, is paid for: it comes to its end.
                         stop.stop();
                         stopped
@@ -274,6 +275,7 @@ impl Config {
             tier,
             sample,
             response: completion.text,
+            thoughts: completion.thoughts,
             finish_reason: completion.finish_reason,
             input_tokens: completion.input_tokens,
             output_tokens: completion.output_tokens,

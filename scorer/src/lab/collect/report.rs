@@ -52,8 +52,8 @@ pub struct ModelReport {
     pub output_tokens: u64,
     /// Responses in the file for which the server told no tokens; they are in no sum.
     pub without_tokens: u64,
-    /// Prompt tokens of this run's answers that were of no use, since they were empty or filtered; no file keeps those of the runs
-    /// before.
+    /// Prompt tokens of this run's answers that were of no use, since they were empty, filtered or broken off; no file keeps those of
+    /// the runs before.
     pub wasted_input_tokens: u64,
     /// Response tokens of the same.
     pub wasted_output_tokens: u64,
@@ -94,7 +94,7 @@ impl Tally {
 
     /// What it came to, of so many responses expected.
     pub(super) fn report(&self, model: &Model, expected: u64, counters: &Counters, losses: &Losses) -> ModelReport {
-        let wasted = losses.wasted();
+        let wasted = counters.wasted();
         let (input, output) = (self.input_tokens + wasted.input, self.output_tokens + wasted.output);
         ModelReport {
             model: model.endpoint.model.clone(),

@@ -10,7 +10,7 @@ use super::{
     lines::{Lines, MAX_OWN_LINE},
     names::{digest, name},
 };
-use crate::lab::pair::Tier;
+use crate::lab::{pair::Tier, thoughts};
 
 /// What a line must be, for messages.
 const SHAPE: &str = r#"{"id", "source"?, "query", "reference"?, "model", "sample"?, "response"}"#;
@@ -33,8 +33,11 @@ pub struct Response {
     pub tier: Tier,
     /// Which of the model's responses to this query, from zero.
     pub sample: u32,
-    /// The response.
+    /// The response, without thoughts.
     pub response: String,
+    /// The thoughts before it, where the server shows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thoughts: Option<String>,
     /// Why it ended: `stop`, `length`, …
     pub finish_reason: Option<String>,
     /// Tokens of the prompt, if the server told.
@@ -62,7 +65,7 @@ pub struct Answered {
     pub tier: Option<Tier>,
     /// Which of the model's responses to this query; without one, the order of the lines tells.
     pub sample: Option<u32>,
-    /// The response, which a line that brings its own grade may leave out.
+    /// The response without thoughts, which a line that brings its own grade may leave out.
     pub response: Option<String>,
     /// The value under the key that was asked for.
     pub column: Option<Value>,
@@ -128,7 +131,8 @@ impl Responses {
             model: line.model,
             tier: line.tier,
             sample: line.sample,
-            response: line.response,
+            // Files of earlier versions, and of others, have the thoughts in it.
+            response: line.response.map(|response| thoughts::split(&response).answer),
             column,
         }))
     }

@@ -67,6 +67,14 @@ impl Key {
         Ok(Self { variable: variable.to_owned(), header })
     }
 
+    /// A text without the key.
+    pub(super) fn blot_out(&self, text: &str) -> String {
+        match self.header.to_str().ok().and_then(|header| header.strip_prefix("Bearer ")) {
+            Some(key) => text.replace(key, "(the key)"),
+            None => text.to_owned(),
+        }
+    }
+
     /// The environment variable it comes from.
     pub fn variable(&self) -> &str {
         &self.variable

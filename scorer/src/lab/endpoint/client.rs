@@ -1,8 +1,12 @@
 //! The client of one endpoint: sends requests, and repeats those that can succeed later.
 
 use std::{
+    collections::BTreeSet,
     io,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,14 +19,19 @@ use hyper::{
 
 use super::{
     address::Endpoint,
+    answer,
+    error_body::ErrorBody,
     fault::{CallError, Fault, Unavailable},
-    message::{self, Completion, Prompt},
+    message::{Completion, Prompt},
     retry::{self, Pace, RetryPolicy, Stop},
+    tokens::Tokens,
     transport::Transport,
 };
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
+/// The most messages of an endpoint's that are shown.
+const MOST_SHOWN: usize = 20;
 /// The longest wait for a connection; a timeout that is shorter goes first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,6 +42,10 @@ pub struct Patience {
     pub timeout: Duration,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// The longest wait that an endpoint may ask for; one that asks for more is of no use now.
+    pub longest_wait: Duration,
+    /// Gets what a server says of an error, each message once. It may quote the query.
+    pub show: Option<fn(&str)>,
 }
 
 /// What a client has done so far.
@@ -40,6 +53,8 @@ pub struct Patience {
 pub struct Counters {
     requests: AtomicU64,
     retries: AtomicU64,
+    wasted_input: AtomicU64,
+    wasted_output: AtomicU64,
 }
 
 /// Asks one model. Any number of calls can be under way; they share their pace.
@@ -51,6 +66,8 @@ pub struct Client {
     pace: Pace,
     stop: Stop,
     counters: Counters,
+    /// The messages that were shown.
+    shown: Mutex<BTreeSet<String>>,
 }
 
 impl Counters {
@@ -63,6 +80,18 @@ impl Counters {
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
     }
+
+    /// Notes tokens of an answer of no use.
+    pub(crate) fn waste(&self, tokens: Tokens) {
+        self.wasted_input.fetch_add(tokens.input, Ordering::Relaxed);
+        self.wasted_output.fetch_add(tokens.output, Ordering::Relaxed);
+    }
+
+    /// The tokens that answers of no use took.
+    pub fn wasted(&self) -> Tokens {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Tokens { input: load(&self.wasted_input), output: load(&self.wasted_output) }
+    }
 }
 
 impl Client {
@@ -72,7 +101,15 @@ impl Client {
     /// An `https` URL on a machine without root certificates, or behind a proxy that is not spoken to over plain HTTP.
     pub fn new(endpoint: Endpoint, patience: Patience, stop: Stop) -> io::Result<Self> {
         let transport = Transport::new(&endpoint.url, CONNECT_TIMEOUT.min(patience.timeout))?;
-        Ok(Self { transport, endpoint, patience, pace: Pace::default(), stop, counters: Counters::default() })
+        Ok(Self {
+            transport,
+            endpoint,
+            patience,
+            pace: Pace::default(),
+            stop,
+            counters: Counters::default(),
+            shown: Mutex::default(),
+        })
     }
 
     /// Where it asks.
@@ -100,7 +137,8 @@ impl Client {
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
             self.counters.retries.fetch_add(u64::from(again), Ordering::Relaxed);
             let answer = tokio::time::timeout(self.patience.timeout, self.send(body.clone())).await;
-            answer.unwrap_or_else(|_| Err(Unavailable::Timeout(self.patience.timeout).into()))
+            let answer = answer.unwrap_or_else(|_| Err(Unavailable::Timeout(self.patience.timeout).into()));
+            answer.map_err(|fault| self.in_time(fault))
         });
         call.await
     }
@@ -119,10 +157,63 @@ impl Client {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| Unavailable::from_body(error.as_ref()))?.to_bytes();
-        if head.status.is_success() {
-            message::read_completion(&body)
-        } else {
-            Err(Fault::from_status(head.status, &head.headers, &body, &self.endpoint))
+        if !head.status.is_success() {
+            let mut error = ErrorBody::read(&body);
+            self.show(error.message.take());
+            return Err(Fault::from_status(head.status, &head.headers, error, &self.endpoint));
         }
+        let answer = answer::read(&body, &head.headers, &self.endpoint);
+        self.show(answer.message);
+        answer.outcome.inspect_err(|_| self.counters.waste(answer.tokens))
+    }
+
+    /// The fault, unless the endpoint asks for a wait that is too long: then it is of no use now.
+    fn in_time(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Unavailable { why, retry_after: Some(wait) } if wait > self.patience.longest_wait => {
+                let (url, most) = (&self.endpoint.url, span(self.patience.longest_wait));
+                Fault::Useless(format!(
+                    "{url} {why}, and asks to wait {}, which is longer than {most} (--max-wait-seconds)",
+                    span(wait)
+                ))
+            }
+            fault => fault,
+        }
+    }
+
+    /// Shows a server's message, where that is wanted and new. It may echo the key, which is never shown.
+    fn show(&self, message: Option<String>) {
+        let (Some(show), Some(message)) = (self.patience.show, message) else { return };
+        let message = match &self.endpoint.key {
+            Some(key) => key.blot_out(&message),
+            None => message,
+        };
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() < MOST_SHOWN && shown.insert(message.clone()) {
+            show(&format!("{} says: {message}", self.endpoint.url));
+        }
+    }
+}
+
+/// A span of time in the two largest of hours, minutes and seconds that it has.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        let told = [0, 59, 600, 61, 3600, 3660, 86_399].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(told, ["0 s", "59 s", "10 min", "1 min 1 s", "1 h", "1 h 1 min", "23 h 59 min"]);
     }
 }

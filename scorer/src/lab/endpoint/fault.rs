@@ -1,24 +1,23 @@
 //! What can go wrong with a request, sorted by what to do about it: try again, leave this request, or leave the endpoint.
 //!
-//! A server's own message can quote the query, so of an answer only its error code is kept, where that is one plain word.
+//! Of what a server says only its error code is part of a fault, where that is one plain word: its message can quote the query.
 
 use std::{
     error::Error,
     time::{Duration, SystemTime},
 };
 
-use hyper::{
-    HeaderMap, StatusCode,
-    header::{LOCATION, RETRY_AFTER},
-};
+use hyper::{HeaderMap, StatusCode, header::LOCATION};
 use hyper_util::client::legacy;
-use serde::Deserialize;
-use serde_json::Value;
 
-use super::{address::Endpoint, tokens::Tokens};
+use super::{
+    address::Endpoint,
+    error_body::{self, ErrorBody},
+};
 
-/// The longest error code that is shown.
-const MAX_CODE: usize = 64;
+/// What codes say of a request that is refused for what its query is, and not for how it is asked.
+const OF_THE_QUERY: [&str; 6] =
+    ["context_length", "content_filter", "content_policy", "string_above_max", "too_long", "tokens"];
 
 /// What went wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +29,8 @@ pub enum Fault {
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// It will never go well, but others may; with the tokens that it took.
-    Refused(Refusal, Tokens),
+    /// It will never go well, but others may.
+    Refused(Refusal),
     /// None will go well, until somebody mends something.
     Useless(String),
 }
@@ -55,6 +54,9 @@ pub enum Unavailable {
     /// The answer is no chat completion.
     #[error("answered something that is no chat completion")]
     Garbage,
+    /// The answer says that it is an error, and not which.
+    #[error("answered with an error{}", .0.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    Failed(Option<String>),
 }
 
 /// Why a request will get no response.
@@ -73,6 +75,15 @@ pub enum Refusal {
         /// Whether the limit of tokens ended it.
         cut: bool,
     },
+    /// The response has thoughts, and nothing else.
+    #[error("the response was thoughts without an answer{}", if *.cut { " (cut off by the limit of tokens before it began)" } else { "" })]
+    Thoughts {
+        /// Whether the limit of tokens ended them.
+        cut: bool,
+    },
+    /// The response calls a tool, and none was offered.
+    #[error("the response called a tool instead of answering")]
+    ToolCall,
 }
 
 /// A status and the error code that came with it, where there was one.
@@ -103,9 +114,9 @@ pub enum CallError {
         /// How many requests were sent for this response.
         requests: u32,
     },
-    /// This request will get no response, though it took so many tokens.
+    /// This request will get no response.
     #[error("{0}")]
-    Refused(Refusal, Tokens),
+    Refused(Refusal),
     /// The endpoint is of no use; what to mend.
     #[error("{0}")]
     Useless(String),
@@ -122,7 +133,7 @@ impl From<Unavailable> for Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, Tokens::default())
+        Self::Refused(refusal)
     }
 }
 
@@ -150,34 +161,46 @@ fn innermost(error: &dyn Error) -> String {
     cause.to_string()
 }
 
+impl Refusal {
+    /// Whether it is likely to be about this query, so that others may fare better.
+    pub fn is_of_the_query(&self) -> bool {
+        match self {
+            Self::Filtered => true,
+            Self::Status(answer) => {
+                let code = answer.code.as_deref().unwrap_or_default();
+                answer.status == StatusCode::PAYLOAD_TOO_LARGE || OF_THE_QUERY.iter().any(|word| code.contains(word))
+            }
+            Self::Empty { .. } | Self::Thoughts { .. } | Self::ToolCall => false,
+        }
+    }
+}
+
 impl Fault {
-    /// What an answer without success means.
-    pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8], endpoint: &Endpoint) -> Self {
-        let code = error_code(body);
-        let exhausted = code.as_deref() == Some("insufficient_quota");
+    /// What an answer means whose status, or whose body, says that it is an error.
+    pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, error: ErrorBody, endpoint: &Endpoint) -> Self {
+        let ErrorBody { code, wait, exhausted, moderated, .. } = error;
         let answer = StatusAndCode { status, code };
+        let later = |answer| Self::Unavailable {
+            why: Unavailable::Status(answer),
+            retry_after: error_body::retry_after(headers, SystemTime::now()).or(wait),
+        };
         match status {
-            StatusCode::TOO_MANY_REQUESTS if exhausted => {
+            StatusCode::PAYMENT_REQUIRED => Self::useless(&answer, endpoint, "the account has no money left"),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN if exhausted => {
                 Self::useless(&answer, endpoint, "the account has no quota left")
             }
             StatusCode::REQUEST_TIMEOUT
             | StatusCode::CONFLICT
             | StatusCode::TOO_EARLY
-            | StatusCode::TOO_MANY_REQUESTS => Self::Unavailable {
-                why: Unavailable::Status(answer),
-                retry_after: retry_after(headers, SystemTime::now()),
-            },
-            _ if status.is_server_error() => Self::Unavailable {
-                why: Unavailable::Status(answer),
-                retry_after: retry_after(headers, SystemTime::now()),
-            },
+            | StatusCode::TOO_MANY_REQUESTS => later(answer),
+            _ if status.is_server_error() => later(answer),
+            StatusCode::FORBIDDEN if moderated => Refusal::Filtered.into(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => match &endpoint.key {
                 Some(key) => Self::useless(&answer, endpoint, &format!("check the API key in {}", key.variable())),
                 None => {
                     Self::useless(&answer, endpoint, "no API key was sent; name the environment variable that holds it")
                 }
             },
-            StatusCode::PAYMENT_REQUIRED => Self::useless(&answer, endpoint, "the account has no money left"),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 let mend = format!("check the URL and the model's name {:?}", endpoint.model);
                 Self::useless(&answer, endpoint, &mend)
@@ -190,51 +213,25 @@ impl Fault {
         }
     }
 
+    /// What an answer means that is a success by its status, and says in its body that it is an error.
+    pub(super) fn within_success(headers: &HeaderMap, error: ErrorBody, endpoint: &Endpoint) -> Self {
+        match error.status {
+            Some(status) => Self::from_status(status, headers, error, endpoint),
+            None => Self::Unavailable {
+                retry_after: error_body::retry_after(headers, SystemTime::now()).or(error.wait),
+                why: Unavailable::Failed(error.code),
+            },
+        }
+    }
+
     fn useless(answer: &StatusAndCode, endpoint: &Endpoint, mend: &str) -> Self {
         Self::Useless(format!("{} answered {answer}: {mend}", endpoint.url))
     }
 }
 
-/// The wait that a server asks for: in seconds, or until a time. A time that is past is no wait.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    Some(until.duration_since(now).unwrap_or_default())
-}
-
-/// The error code of an answer, where it is a plain word: `{"error": {"code" | "type"}}`, with the parameter it is about.
-fn error_code(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Answer {
-        error: Error,
-    }
-    #[derive(Deserialize)]
-    struct Error {
-        code: Option<Value>,
-        #[serde(rename = "type")]
-        kind: Option<Value>,
-        param: Option<Value>,
-    }
-    let plain = |value: &Option<Value>| {
-        let word = value.as_ref()?.as_str()?;
-        let fits = !word.is_empty() && word.len() <= MAX_CODE;
-        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        (fits && plain).then(|| word.to_owned())
-    };
-    let error = serde_json::from_slice::<Answer>(body).ok()?.error;
-    let code = plain(&error.code).or_else(|| plain(&error.kind))?;
-    Some(match plain(&error.param) {
-        Some(param) => format!("{code}: {param}"),
-        None => code,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, json};
+    use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::lab::endpoint::address::completions_url;
@@ -245,7 +242,8 @@ mod tests {
     }
 
     fn fault(status: u16, headers: &HeaderMap, body: &Value) -> Fault {
-        Fault::from_status(StatusCode::from_u16(status).unwrap(), headers, body.to_string().as_bytes(), &endpoint())
+        let error = ErrorBody::read(body.to_string().as_bytes());
+        Fault::from_status(StatusCode::from_u16(status).unwrap(), headers, error, &endpoint())
     }
 
     #[test]
@@ -272,7 +270,7 @@ mod tests {
     fn messages_say_what_to_mend_and_never_quote() {
         let text = |status, body: Value| match fault(status, &HeaderMap::new(), &body) {
             Fault::Unavailable { why, .. } => why.to_string(),
-            Fault::Refused(refusal, _) => refusal.to_string(),
+            Fault::Refused(refusal) => refusal.to_string(),
             Fault::Useless(text) => text,
         };
         let error = |code: Value, kind: Value, param: Value| json!({"error": {"message": "secret", "code": code, "type": kind, "param": param}});
@@ -282,22 +280,5 @@ mod tests {
         insta::assert_snapshot!(text(400, error(json!("a secret sentence"), json!(400), json!(null))), @"answered 400");
         insta::assert_snapshot!(text(503, json!("secret")), @"answered 503");
         insta::assert_snapshot!(text(301, json!({})), @"http://127.0.0.1:1/v1/chat/completions answered 301: it redirects to elsewhere, which is not followed; use that URL");
-    }
-
-    #[test]
-    fn the_wait_is_read_in_seconds_or_as_a_date() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let wait = |value: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            retry_after(&headers, now)
-        };
-        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
-        assert_eq!(wait(" 0.5 "), Some(Duration::from_millis(500)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:07 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
-        for none in ["soon", "-1", "nan", "inf", ""] {
-            assert_eq!(wait(none), None, "{none}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -1,12 +1,6 @@
-//! What goes over the wire: the request's body, and what is read of the answer.
+//! What a model is asked, as a request's body, and what it answered.
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-use super::{
-    fault::{Fault, Refusal, Unavailable},
-    tokens::Tokens,
-};
 
 /// What a model is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,8 +18,10 @@ pub struct Prompt<'a> {
 /// A model's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// Its text; never blank.
+    /// Its text without thoughts; never blank.
     pub text: String,
+    /// The thoughts before it, if the server shows them.
+    pub thoughts: Option<String>,
     /// Why it ended: `stop`, `length`, …
     pub finish_reason: Option<String>,
     /// Tokens of the prompt, if the server tells.
@@ -52,48 +48,6 @@ impl Prompt<'_> {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Answer {
-    choices: Vec<Choice>,
-    usage: Option<Usage>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Choice {
-    message: Message,
-    finish_reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Message {
-    content: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Usage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-}
-
-/// Reads an answer with status 200.
-pub(super) fn read_completion(body: &[u8]) -> Result<Completion, Fault> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| Unavailable::Garbage)?;
-    let choice = answer.choices.into_iter().next().ok_or(Unavailable::Garbage)?;
-    let finish_reason = choice.finish_reason;
-    let (input_tokens, output_tokens) =
-        answer.usage.map_or((None, None), |usage| (usage.prompt_tokens, usage.completion_tokens));
-    // They are paid for, whatever the answer is worth.
-    let refused = |refusal| Err(Fault::Refused(refusal, Tokens::told(input_tokens, output_tokens)));
-    if finish_reason.as_deref() == Some("content_filter") {
-        return refused(Refusal::Filtered);
-    }
-    let text = choice.message.content.unwrap_or_default();
-    if text.trim().is_empty() {
-        return refused(Refusal::Empty { cut: finish_reason.as_deref() == Some("length") });
-    }
-    Ok(Completion { text, finish_reason, input_tokens, output_tokens })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,29 +68,5 @@ mod tests {
         let short = Prompt { system: None, max_tokens: None, ..PROMPT };
         let shortest = json!({"model": "m", "messages": [{"role": "user", "content": "q"}], "temperature": 0.5});
         assert_eq!(body(short, json!({})), shortest);
-    }
-
-    #[test]
-    fn answers_are_read_as_far_as_they_go() {
-        let read = |answer: Value| read_completion(answer.to_string().as_bytes());
-        let choice =
-            |content: Value, reason: Value| json!([{"message": {"content": content}, "finish_reason": reason}]);
-        let whole = json!({"choices": choice(json!("r"), json!("stop")), "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
-        let completion = read(whole).unwrap();
-        assert_eq!((completion.text.as_str(), completion.finish_reason.as_deref()), ("r", Some("stop")));
-        assert_eq!((completion.input_tokens, completion.output_tokens), (Some(3), Some(4)));
-        let bare = read(json!({"choices": [{"message": {"content": "r"}}]})).unwrap();
-        assert_eq!((bare.finish_reason, bare.input_tokens), (None, None));
-
-        let refused = |content, reason| read(json!({"choices": choice(content, reason)})).unwrap_err();
-        assert_eq!(refused(json!(""), json!("stop")), Refusal::Empty { cut: false }.into());
-        assert_eq!(refused(json!(null), json!("length")), Refusal::Empty { cut: true }.into());
-        assert_eq!(refused(json!("half"), json!("content_filter")), Refusal::Filtered.into());
-        let usage = json!({"prompt_tokens": 3, "completion_tokens": 4});
-        let paid = read(json!({"choices": choice(json!(""), json!("length")), "usage": usage}));
-        assert_eq!(paid, Err(Fault::Refused(Refusal::Empty { cut: true }, Tokens { input: 3, output: 4 })));
-        for garbage in [json!({}), json!({"choices": []}), json!({"error": "busy"}), json!("text")] {
-            assert_eq!(read(garbage), Err(Unavailable::Garbage.into()));
-        }
     }
 }

@@ -117,7 +117,7 @@ pub(super) async fn with_retries<T>(
         stop.or(pace.open()).await?;
         let (why, retry_after) = match request(retry > 0).await {
             Ok(response) => return Ok(response),
-            Err(Fault::Refused(refusal, tokens)) => return Err(CallError::Refused(refusal, tokens)),
+            Err(Fault::Refused(refusal)) => return Err(CallError::Refused(refusal)),
             Err(Fault::Useless(text)) => return Err(CallError::Useless(text)),
             Err(Fault::Unavailable { why, retry_after }) => (why, retry_after),
         };
@@ -142,10 +142,7 @@ mod tests {
     use hyper::StatusCode;
 
     use super::*;
-    use crate::lab::endpoint::{
-        fault::{Refusal, StatusAndCode, Unavailable},
-        tokens::Tokens,
-    };
+    use crate::lab::endpoint::fault::{Refusal, StatusAndCode, Unavailable};
 
     const POLICY: RetryPolicy =
         RetryPolicy { retries: 3, first: Duration::from_millis(10), longest: Duration::from_millis(30) };
@@ -194,9 +191,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_succeed_is_not_retried() {
-        let tokens = Tokens { input: 3, output: 4 };
-        let (result, times) = script(vec![Fault::Refused(Refusal::Filtered, tokens)], &Pace::default()).await;
-        assert_eq!((result, times.len()), (Err(CallError::Refused(Refusal::Filtered, tokens)), 1));
+        let (result, times) = script(vec![Fault::Refused(Refusal::Filtered)], &Pace::default()).await;
+        assert_eq!((result, times.len()), (Err(CallError::Refused(Refusal::Filtered)), 1));
         let (result, times) = script(vec![Fault::Useless("u".to_owned())], &Pace::default()).await;
         assert_eq!((result, times.len()), (Err(CallError::Useless("u".to_owned())), 1));
     }

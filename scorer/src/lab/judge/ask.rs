@@ -15,10 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    JudgeError, grade_all,
-    rating::{self, Rubric},
-};
+use super::{JudgeError, grade_all, rating, rubric::Rubric};
 use crate::lab::{
     data::{
         log::{Log, LogError},
@@ -150,10 +147,10 @@ pub struct Asking<'a> {
     missing: u64,
 }
 
-/// Why there is no rating, with the tokens that answers took which could not be read.
+/// Why there is no rating.
 enum NoRating {
-    Call(CallError, Tokens),
-    Unreadable(Tokens),
+    Call(CallError),
+    Unreadable,
 }
 
 impl Ratings {
@@ -225,10 +222,13 @@ impl<'a> Asking<'a> {
         let client = &client;
         let asked = stream::iter(unrated).take_until(stop.stopped()).map(|(answered, digest, prompt)| async move {
             let rated = rate(client, &prompt).await;
-            rated.map(|(rating, [input_tokens, output_tokens])| {
-                let Answered { id, model, sample, .. } = answered;
-                Rating { digest, id, model, sample, rating, input_tokens, output_tokens }
-            })
+            let Answered { id, model, sample, .. } = answered;
+            match rated {
+                Ok((rating, [input_tokens, output_tokens])) => {
+                    Ok(Rating { digest, id, model, sample, rating, input_tokens, output_tokens })
+                }
+                Err(why) => Err((id, why)),
+            }
         });
         let mut asked = pin!(asked.buffer_unordered(config.concurrency.get()));
         let (mut losses, mut ticks) = (Losses::default(), tokio::time::interval(TICK));
@@ -250,14 +250,10 @@ impl<'a> Asking<'a> {
                     losses.answered();
                     None
                 }
-                Err(NoRating::Call(error, tokens)) => {
-                    losses.waste(tokens);
-                    losses.lost(error, client.url(), recorded)
-                }
-                Err(NoRating::Unreadable(tokens)) => {
-                    losses.waste(tokens);
+                Err((query, NoRating::Call(error))) => losses.lost(error, &query, client.url(), recorded),
+                Err((query, NoRating::Unreadable)) => {
                     let why = format!("no rating from 1 to 10 in any of {ASKS} answers");
-                    losses.unusable(why, client.url(), recorded)
+                    losses.unusable(why, &query, client.url(), recorded)
                 }
             };
             if let Some(why) = why {
@@ -274,7 +270,7 @@ impl<'a> Asking<'a> {
             None if stop.is_stopped() => End::Interrupted,
             None => End::Incomplete,
         };
-        let wasted = losses.wasted();
+        let wasted = client.counters().wasted();
         let (input, output) = (ratings.input_tokens + wasted.input, ratings.output_tokens + wasted.output);
         let report = AskReport {
             model: config.endpoint.model.clone(),
@@ -295,14 +291,18 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Asks until there is a rating that can be read; gives it with the tokens that all the answers took.
+/// Asks until there is a rating that can be read; gives it with the tokens that all the answers took. Without one these are
+/// wasted.
 async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), NoRating> {
     let mut tokens = [None, None];
-    let told = |[input, output]: [Option<u64>; 2]| Tokens::told(input, output);
+    let waste = |[input, output]: [Option<u64>; 2]| client.counters().waste(Tokens::told(input, output));
     for ask in 0..ASKS {
         let temperature = if ask == 0 { 0.0 } else { ASK_AGAIN_TEMPERATURE };
         let prompt = Prompt { system: None, user: prompt, temperature, max_tokens: None };
-        let answer = client.complete(&prompt).await.map_err(|error| NoRating::Call(error, told(tokens)))?;
+        let answer = client.complete(&prompt).await.map_err(|error| {
+            waste(tokens);
+            NoRating::Call(error)
+        })?;
         for (sum, more) in tokens.iter_mut().zip([answer.input_tokens, answer.output_tokens]) {
             *sum = sum.map_or(more, |sum: u64| Some(sum + more.unwrap_or(0)));
         }
@@ -310,5 +310,6 @@ async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), 
             return Ok((rating, tokens));
         }
     }
-    Err(NoRating::Unreadable(told(tokens)))
+    waste(tokens);
+    Err(NoRating::Unreadable)
 }

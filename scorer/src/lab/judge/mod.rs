@@ -1,11 +1,13 @@
 //! Judging: from responses to query data, a quality for each response.
 //!
 //! A quality comes from comparing the response with a [reference](mod@reference), from a column that the line brings, or from a model that
-//! is [asked](ask) to [rate](rating) it.
+//! is [asked](ask) by a [rubric] to [rate](rating) it.
 
 pub mod ask;
+mod numbers;
 pub mod rating;
 pub mod reference;
+pub mod rubric;
 mod summary;
 
 use std::{
