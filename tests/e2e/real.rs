@@ -8,6 +8,7 @@ use hybrid_llm_tests::wait::PATIENCE;
 use hybrid_llm_tests::{fetch, http, metrics};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -117,6 +118,17 @@ async fn killing_the_scorer_harms_no_user_and_is_counted() {
     // It left its socket behind; the next one takes the place.
     scorer.restart().await.unwrap();
     stack.ask("again").await.expect("small", "score");
+}
+
+#[tokio::test]
+async fn envoys_user_may_open_the_socket_unless_its_mode_says_otherwise() {
+    let flags = [("666", &[][..]), ("660", &["--unix-mode", "0660"])];
+    for (expected, flags) in flags {
+        let scorer = Scorer::start(Profile::Dev, flags).await.unwrap();
+        let http::Endpoint::Unix(socket) = &scorer.endpoint else { panic!("it listens on a Unix socket") };
+        let mode = socket.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(format!("{mode:o}"), expected);
+    }
 }
 
 #[tokio::test]

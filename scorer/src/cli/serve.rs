@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     engine::{self, Engine},
-    http::{self, Limits, Listeners, Scorer, ServedRouter},
+    http::{self, Limits, Listeners, Scorer, ServedRouter, UnixAddress},
     metrics::Metrics,
     model::OnnxModel,
     router::Router,
@@ -34,6 +34,9 @@ const HTTP_THREADS: usize = 1;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  hybrid-llm serve --router routers/default --unix /run/hybrid-llm.sock --listen none\n\n\
+                  Envoy often runs as another user than the scorer: by default every user may open the Unix socket, as every \
+                  user may open a TCP port of this machine. What keeps others away is the folder, which must be there and let \
+                  Envoy's user through, or --unix-mode 0660 with a group that both are in.\n\n\
                   It is ready when GET /readyz answers 200. SIGTERM drains it: /readyz answers 503, no connection is \
                   accepted, and what is under way is answered."
 )]
@@ -54,6 +57,10 @@ pub(super) struct Args {
     /// A Unix socket to listen on
     #[arg(long, value_name = "PATH", env = "HYBRID_LLM_UNIX")]
     unix: Option<PathBuf>,
+
+    /// The permissions of the Unix socket, in octal; Envoy needs write permission
+    #[arg(long, value_name = "MODE", default_value = "0666", value_parser = mode, env = "HYBRID_LLM_UNIX_MODE")]
+    unix_mode: u32,
 
     #[command(flatten)]
     runtime: RuntimeArgs,
@@ -119,11 +126,20 @@ fn listen(text: &str) -> Result<Listen, String> {
     parsed.map_err(|_| "must be an IP address and port such as 127.0.0.1:8088, or none".to_owned())
 }
 
+fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let octal = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = octal.then(|| u32::from_str_radix(digits, 8).ok()).flatten().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| {
+        "must be permissions in octal, such as 0660 (the owner and the group) or 0666 (everybody)".to_owned()
+    })
+}
+
 /// The arguments, checked.
 #[derive(Debug)]
 struct Config {
     tcp: Option<SocketAddr>,
-    unix: Option<PathBuf>,
+    unix: Option<UnixAddress>,
     routers: Vec<PathBuf>,
     runtime: RuntimeArgs,
     max_batch_tokens: usize,
@@ -157,7 +173,7 @@ impl Args {
         };
         Ok(Config {
             tcp,
-            unix: self.unix,
+            unix: self.unix.map(|path| UnixAddress { path, mode: self.unix_mode }),
             routers: self.routers,
             max_batch_tokens: self.max_batch_tokens.unwrap_or(default),
             runtime: self.runtime,
@@ -207,7 +223,7 @@ fn open(folders: &[PathBuf]) -> Result<Vec<Router>, Failure> {
 async fn serve(config: Config, routers: Vec<Router>, runtime: Runtime) -> Result<(), Failure> {
     // Before anything else that takes time, so that a signal while loading is not lost.
     let mut stopped = pin!(stop_signal()?);
-    let listeners = Listeners::bind(config.tcp, config.unix.as_deref()).await?;
+    let listeners = Listeners::bind(config.tcp, config.unix.as_ref()).await?;
     let place = listeners.to_string();
     let metrics = Metrics::new()?;
     metrics.set_build(&runtime.version(), runtime.provider().name());

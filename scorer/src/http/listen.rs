@@ -1,9 +1,11 @@
 //! Where the scorer listens: TCP, a Unix socket, or both.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::Permissions,
+    io,
     net::SocketAddr,
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +16,15 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 pub struct Listeners {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) unix: Option<UnixSocket>,
+}
+
+/// Where a Unix socket is to be, and who may connect to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixAddress {
+    /// The socket's file.
+    pub path: PathBuf,
+    /// Its permissions. A client must be allowed to write to the file, and to pass through its folder.
+    pub mode: u32,
 }
 
 /// A Unix socket and its file.
@@ -47,6 +58,22 @@ pub enum ListenError {
         /// What is there.
         path: PathBuf,
     },
+    /// There is no folder for the socket's file.
+    #[error("cannot listen on the Unix socket {path}: there is no folder {folder} (mkdir -p makes it)")]
+    NoFolder {
+        /// The socket.
+        path: PathBuf,
+        /// The folder that is missing.
+        folder: PathBuf,
+    },
+    /// The folder of the socket's file cannot be written to.
+    #[error("cannot listen on the Unix socket {path}: this process may not write to the folder {folder}")]
+    ClosedFolder {
+        /// The socket.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The socket's file cannot be made, or a stale one removed.
     #[error("cannot listen on the Unix socket {path}")]
     Unix {
@@ -70,15 +97,15 @@ impl Listeners {
     ///
     /// # Errors
     /// [`ListenError`] says which socket and why.
-    pub async fn bind(tcp: Option<SocketAddr>, unix: Option<&Path>) -> Result<Self, ListenError> {
+    pub async fn bind(tcp: Option<SocketAddr>, unix: Option<&UnixAddress>) -> Result<Self, ListenError> {
         let mut listeners = Self::default();
         if let Some(address) = tcp {
             let listener = TcpListener::bind(address).await;
             let listener = listener.map_err(|source| ListenError::Tcp { address, source })?;
             listeners.tcp = Some(listener);
         }
-        if let Some(path) = unix {
-            listeners.unix = Some(UnixSocket::bind(path).await?);
+        if let Some(address) = unix {
+            listeners.unix = Some(UnixSocket::bind(address).await?);
         }
         Ok(listeners)
     }
@@ -104,8 +131,8 @@ impl fmt::Display for Listeners {
 }
 
 impl UnixSocket {
-    async fn bind(path: &Path) -> Result<Self, ListenError> {
-        let error = |source| ListenError::Unix { path: path.to_owned(), source };
+    async fn bind(UnixAddress { path, mode }: &UnixAddress) -> Result<Self, ListenError> {
+        let error = |source: io::Error| unix_error(path, source);
         match std::fs::symlink_metadata(path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(error(source)),
@@ -121,10 +148,29 @@ impl UnixSocket {
                     let path = path.to_owned();
                     return Err(ListenError::Live { path });
                 }
-                Err(source) => return Err(error(source)),
+                Err(source) => return Err(ListenError::Unix { path: path.to_owned(), source }),
             },
         }
-        Ok(Self { listener: UnixListener::bind(path).map_err(error)?, path: path.to_owned() })
+        let socket = Self { listener: UnixListener::bind(path).map_err(error)?, path: path.to_owned() };
+        // What the umask leaves of a socket's permissions lets no other user connect.
+        std::fs::set_permissions(path, Permissions::from_mode(*mode)).map_err(error)?;
+        Ok(socket)
+    }
+}
+
+/// What went wrong with a socket's file, with its folder where that is the cause.
+fn unix_error(path: &Path, source: io::Error) -> ListenError {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (path, folder) = (path.to_owned(), parent.to_owned());
+    match source.kind() {
+        // Of the folders above it, the first that is missing is the one to name.
+        io::ErrorKind::NotFound => {
+            let missing = folder.ancestors().take_while(|folder| !folder.exists()).last();
+            let folder = missing.map(Path::to_owned).unwrap_or(folder);
+            ListenError::NoFolder { path, folder }
+        }
+        io::ErrorKind::PermissionDenied => ListenError::ClosedFolder { path, folder },
+        _ => ListenError::Unix { path, source },
     }
 }
 

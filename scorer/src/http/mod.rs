@@ -18,7 +18,7 @@ use hyper_util::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::{
-    listen::{ListenError, Listeners},
+    listen::{ListenError, Listeners, UnixAddress},
     state::{Limits, Scorer, ServedRouter},
 };
 

@@ -26,13 +26,18 @@ struct Server {
     done: JoinHandle<()>,
 }
 
+/// A Unix socket that every user may open.
+fn open_to_all(path: &Path) -> UnixAddress {
+    UnixAddress { path: path.to_owned(), mode: 0o666 }
+}
+
 impl Server {
     /// A server without routers, on a free port.
     async fn loading(drain: Duration, unix: Option<&Path>) -> Self {
         let limits = Limits { max_body_bytes: 1000, deadline: Duration::from_secs(20) };
         let scorer = Arc::new(Scorer::new(Metrics::new().unwrap(), limits));
         let any = "127.0.0.1:0".parse().unwrap();
-        let listeners = Listeners::bind(Some(any), unix).await.unwrap();
+        let listeners = Listeners::bind(Some(any), unix.map(open_to_all).as_ref()).await.unwrap();
         let address = listeners.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { _ = stopped.await };

@@ -1,6 +1,13 @@
 //! Loading, draining, sockets, and clients that leave.
 
-use std::time::Instant;
+use std::{
+    fs::Permissions,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -86,7 +93,7 @@ async fn a_unix_socket_serves_and_is_removed() {
     let _stage = server.load();
     let mut client = Client::unix(&path).await;
     assert_eq!(client.score("query 0.5").await.status, 200);
-    let error = Listeners::bind(None, Some(&path)).await.unwrap_err();
+    let error = Listeners::bind(None, Some(&open_to_all(&path))).await.unwrap_err();
     assert!(matches!(error, ListenError::Live { .. }), "{error}");
     server.stop.send(()).unwrap();
     server.done.await.unwrap();
@@ -99,13 +106,49 @@ async fn a_stale_socket_is_replaced_and_a_file_is_not() {
     let stale = folder.path().join("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     assert!(stale.exists());
-    assert!(Listeners::bind(None, Some(&stale)).await.is_ok());
+    assert!(Listeners::bind(None, Some(&open_to_all(&stale))).await.is_ok());
 
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").unwrap();
-    let error = Listeners::bind(None, Some(&file)).await.unwrap_err();
+    let error = Listeners::bind(None, Some(&open_to_all(&file))).await.unwrap_err();
     assert!(matches!(error, ListenError::NotASocket { .. }), "{error}");
     assert!(file.exists());
+}
+
+/// Whether a program of another user can connect to a socket. Only root can start one.
+fn another_user_can_open(path: &Path) -> bool {
+    let connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", connect]).arg(path).stderr(std::process::Stdio::null());
+    // The user of Envoy's official image.
+    python.uid(101).gid(101).status().unwrap().success()
+}
+
+#[tokio::test]
+async fn another_user_may_open_the_socket_as_its_mode_says() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().join("scorer.sock");
+    let root = folder.path().metadata().unwrap().uid() == 0;
+    for (mode, open) in [(0o666, true), (0o600, false)] {
+        let listeners = Listeners::bind(None, Some(&UnixAddress { path: path.clone(), mode })).await.unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, mode);
+        assert!(!root || another_user_can_open(&path) == open, "{mode:o}");
+        drop(listeners);
+    }
+}
+
+#[tokio::test]
+async fn the_folder_that_a_socket_lacks_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run/hybrid-llm/scorer.sock");
+    let fault = async || {
+        let error = Listeners::bind(None, Some(&open_to_all(&path))).await.unwrap_err();
+        error.to_string().replace(&folder.path().display().to_string(), "DIR")
+    };
+    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: there is no folder DIR/run (mkdir -p makes it)");
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: there is no folder DIR/run/hybrid-llm (mkdir -p makes it)");
 }
 
 #[tokio::test]

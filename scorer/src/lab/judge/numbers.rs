@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 /// The ratings there are (the paper, section 4.6, has GPT-4 rate from 1 to 10).
-pub const RATINGS: RangeInclusive<f64> = 1.0..=10.0;
+pub(super) const RATINGS: RangeInclusive<f64> = 1.0..=10.0;
 
 /// A number in a text.
 #[derive(Debug, Clone, Copy)]
