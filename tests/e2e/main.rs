@@ -10,6 +10,7 @@ mod conversations;
 mod faults;
 mod memory;
 mod real;
+mod reference;
 mod routing;
 mod sdk;
 mod stack;
