@@ -11,6 +11,7 @@ mod faults;
 mod memory;
 mod real;
 mod reference;
+mod routes;
 mod routing;
 mod sdk;
 mod stack;

@@ -24,5 +24,7 @@ pub use overrides::{OverrideNote, Overrides, RequestedOverrides};
 pub use pair::Pair;
 pub use plugin::{BreakerPolicy, Config, Memory, Scorer, TICK};
 pub use refusals::{HeaderMatch, Refusals};
-pub use route::{ResolvedRoute, RouteError, RouteMetadata, RoutePolicy, pair_names};
+pub use route::{
+    HasNull, ResolvedRoute, RouteError, RouteMetadata, RoutePolicy, pair_names, readable as readable_route,
+};
 pub use target::Target;

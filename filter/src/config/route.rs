@@ -52,6 +52,9 @@ pub enum RouteError {
         /// What was written.
         value: String,
     },
+    /// A key whose value is null.
+    #[error("{0}: null is no value (in YAML, neither is nothing after the colon); set one, or take the key out")]
+    Null(String),
     /// A dial is out of range, or there are two.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -100,6 +103,54 @@ pub struct RouteMetadata<'a> {
     pub quality_drop: Option<&'a [u8]>,
     /// A key that is none of these.
     pub unknown: Option<&'a [u8]>,
+    /// A key whose value is null.
+    pub null: Option<&'a [u8]>,
+}
+
+/// The proxy can't give a map in which any value is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HasNull;
+
+/// In the map that stands for one which the proxy can't give: behind it comes the key whose value is null.
+const NULL: &str = "\0null";
+
+/// The metadata in the proxy's form of a map, from `read_all` or else from what `read` gives of single keys: other values can be
+/// had where one is null. `None` where there is no metadata.
+pub fn readable(
+    read_all: Result<Option<Vec<u8>>, HasNull>,
+    read: impl Fn(&str) -> Result<Option<Vec<u8>>, HasNull>,
+) -> Option<Vec<u8>> {
+    if let Ok(map) = read_all {
+        return map;
+    }
+    let mut entries = Vec::new();
+    let mut null = "(a key that is not known, or one within another)";
+    for key in ["quality_drop", "small_share", "threshold", "mode", "pair"] {
+        match read(key) {
+            Ok(Some(value)) => entries.push((key, value)),
+            Ok(None) => {}
+            Err(HasNull) => null = key,
+        }
+    }
+    entries.push((NULL, null.as_bytes().to_vec()));
+    Some(encode(&entries))
+}
+
+/// Writes the proxy's form of a map.
+fn encode(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut map = number(entries.len()).to_vec();
+    for (key, value) in entries {
+        map.extend_from_slice(&number(key.len()));
+        map.extend_from_slice(&number(value.len()));
+    }
+    for (key, value) in entries {
+        for text in [key.as_bytes(), value] {
+            map.extend_from_slice(text);
+            map.push(0);
+        }
+    }
+    map
 }
 
 impl<'a> RouteMetadata<'a> {
@@ -128,6 +179,7 @@ impl<'a> RouteMetadata<'a> {
                 b"threshold" => metadata.threshold = Some(value),
                 b"small_share" => metadata.small_share = Some(value),
                 b"quality_drop" => metadata.quality_drop = Some(value),
+                key if key == NULL.as_bytes() => metadata.null = Some(value),
                 _ => metadata.unknown = Some(key),
             }
         }
@@ -138,8 +190,8 @@ impl<'a> RouteMetadata<'a> {
     #[must_use]
     pub fn resolve(&self, config: &Config) -> ResolvedRoute {
         let Some(names) = self.pair else {
-            // A key that means nothing was meant to be one of ours: `pairs`, say.
-            return match self.known_keys() {
+            // A key that means nothing was meant to be one of ours: `pairs`, say. So was one without a value.
+            return match self.no_mistaken_key() {
                 Err(error) if !self.is_off() => ResolvedRoute::Invalid { pairs: Vec::new(), error },
                 _ => ResolvedRoute::NotRouted,
             };
@@ -160,9 +212,11 @@ impl<'a> RouteMetadata<'a> {
         matches!(self.mode, Some(b"off" | [0]))
     }
 
-    fn known_keys(&self) -> Result<(), RouteError> {
-        let unknown = self.unknown.map(|key| RouteError::UnknownKey(String::from_utf8_lossy(key).into_owned()));
-        unknown.map_or(Ok(()), Err)
+    fn no_mistaken_key(&self) -> Result<(), RouteError> {
+        let text = |key| String::from_utf8_lossy(key).into_owned();
+        let null = self.null.map(|key| RouteError::Null(text(key)));
+        let unknown = self.unknown.map(|key| RouteError::UnknownKey(text(key)));
+        null.or(unknown).map_or(Ok(()), Err)
     }
 
     /// One policy for each pair; none where the route is switched off.
@@ -175,7 +229,7 @@ impl<'a> RouteMetadata<'a> {
             Some(b"shadow") => true,
             Some(other) => return Err(RouteError::UnknownMode(String::from_utf8_lossy(other).into_owned())),
         };
-        self.known_keys()?;
+        self.no_mistaken_key()?;
         let own = Dial::from_parts(DialParts {
             threshold: number("threshold", self.threshold)?,
             small_share: number("small_share", self.small_share)?,

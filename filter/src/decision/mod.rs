@@ -87,6 +87,21 @@ pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Op
     model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
 }
 
+/// What became of a decision once the request has gone. The proxy may choose its route after the decision, and by headers that
+/// the decision did not know of: `is_same_route` tells whether the route taken has the policy that decided, and `cluster` is where
+/// it leads (empty: not known). The tier is then the one whose cluster that is, if any, and the reason says that something is wrong.
+#[must_use]
+pub fn as_taken(decided: Decision, pair: &Pair, is_same_route: bool, cluster: &[u8]) -> Decision {
+    let leads_to = |tier: &Tier| pair.target(*tier).cluster.as_bytes() == cluster;
+    let is_decided_cluster = cluster.is_empty() || leads_to(&decided.tier);
+    if is_same_route && is_decided_cluster {
+        return decided;
+    }
+    let tier =
+        Some(decided.tier.other()).filter(|other| !is_decided_cluster && leads_to(other)).unwrap_or(decided.tier);
+    Decision { tier, reason: Reason::RouteMismatch, would_be: None, ..decided }
+}
+
 /// What a decision may look up, and does only where it matters.
 pub trait Lookup {
     /// What is remembered under a key.

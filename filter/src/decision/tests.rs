@@ -226,6 +226,36 @@ fn exploration_goes_the_other_way_and_says_so() {
     assert_eq!(went(&RoutePolicy { shadow: true, ..all }, score(0.9)), (Tier::Large, Reason::Shadow));
 }
 
+#[test]
+fn what_was_decided_is_told_by_the_route_taken() {
+    let pair = &config().pairs["open"];
+    let small = Decision { would_be: None, score: Some(0.9), ..Decision::unscored(Tier::Small, Reason::Score) };
+    let taken = |decided: Decision, is_same_route, cluster: &str| {
+        let seen = super::as_taken(decided, pair, is_same_route, cluster.as_bytes());
+        assert_eq!(seen.score, decided.score);
+        (seen.tier, seen.reason)
+    };
+    // Small is in cluster a, large in b.
+    assert_eq!(taken(small, true, "a"), (Tier::Small, Reason::Score));
+    assert_eq!(taken(small, true, ""), (Tier::Small, Reason::Score));
+    assert_eq!(taken(small, true, "b"), (Tier::Large, Reason::RouteMismatch));
+    assert_eq!(taken(small, true, "c"), (Tier::Small, Reason::RouteMismatch));
+    assert_eq!(taken(small, false, "a"), (Tier::Small, Reason::RouteMismatch));
+    assert_eq!(taken(small, false, ""), (Tier::Small, Reason::RouteMismatch));
+    assert_eq!(taken(Decision::fail_open(Reason::Timeout), true, "b"), (Tier::Large, Reason::Timeout));
+    assert_eq!(taken(Decision::fail_open(Reason::Timeout), true, "a"), (Tier::Small, Reason::RouteMismatch));
+    // What the score would have chosen by another route's dial is of no use.
+    let shadow = Decision { would_be: Some(Tier::Small), ..Decision::unscored(Tier::Large, Reason::Shadow) };
+    assert_eq!(super::as_taken(shadow, pair, false, b"b").would_be, None);
+    // Two models in one cluster.
+    let text = r#"{"scorer":{"cluster":"s"},"pairs":{"p":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"a","model":"n"}}}}"#;
+    let one = &Config::parse(text.as_bytes()).unwrap().pairs["p"];
+    for tier in [Tier::Small, Tier::Large] {
+        let decided = Decision::unscored(tier, Reason::Score);
+        assert_eq!(super::as_taken(decided, one, true, b"a"), decided);
+    }
+}
+
 /// Operators look reasons up in README; one that is missing there is a riddle in their dashboards.
 #[test]
 fn every_reason_is_explained() {

@@ -4,7 +4,8 @@ use super::Plugin;
 use super::memory::Memory;
 use super::proxy;
 use super::routes::{Route, RoutedPair};
-use crate::config::{Affinity, Dial, OverrideNote, RequestedOverrides};
+use super::sent::{Sent, StoredAnswer};
+use crate::config::{Affinity, Dial, Explore, OverrideNote, RequestedOverrides};
 use crate::decision::conversation::{Key, Keys, Record};
 use crate::decision::{self, Conversation, Decision, Lookup, Plan};
 use crate::request::api::{Api, ModelName, Place, Request, Unparsable};
@@ -15,7 +16,7 @@ use crate::wire::scorer::{self, Reply};
 use crate::wire::splice;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The state of a request.
@@ -27,19 +28,7 @@ enum State {
     /// The body is held back until the scorer has answered.
     Scoring { held: Held, dial: Dial },
     /// On its way; the response is to be labelled.
-    Sent { routed: Rc<RoutedPair>, decision: Decision, note: Option<OverrideNote>, stored: Option<StoredAnswer> },
-}
-
-/// An answer under whose id the upstream stores the conversation, and what to remember of it.
-struct StoredAnswer {
-    id: ResponseId,
-    record: Record,
-}
-
-impl StoredAnswer {
-    fn new(record: Record) -> Self {
-        Self { id: ResponseId::default(), record }
-    }
+    Sent(Sent),
 }
 
 /// What is kept of a request that has been read.
@@ -55,10 +44,12 @@ struct Held {
     will_be_stored: bool,
 }
 
-/// A request on a route that names a pair; shared with the clock, which releases it when its body is late.
+/// A request of an LLM API; shared with the clock, which releases it when its body is late, and looks where it has gone.
 pub(super) struct Exchange {
     id: u32,
     plugin: Rc<Plugin>,
+    /// The tick at which it is released, as long as its body is arriving.
+    due: Cell<u64>,
     route: RefCell<Option<Rc<Route>>>,
     path: RefCell<String>,
     /// The cluster that the request goes to as things stand.
@@ -71,6 +62,7 @@ impl Exchange {
         Self {
             id,
             plugin,
+            due: Cell::default(),
             route: RefCell::default(),
             path: RefCell::default(),
             cluster: RefCell::default(),
@@ -86,19 +78,25 @@ impl Exchange {
         }
         let config = &self.plugin.config;
         let api = head.api.filter(|_| config.reads(&head.path));
-        let route = api.and_then(|api| Some((api, self.plugin.routes.current(config)?)));
-        let Some((api, route)) = route else {
+        let Some(api) = api else {
             proxy::settle_route(&head.cluster);
             return Action::Continue;
         };
+        let Some(route) = self.plugin.routes.current(config) else {
+            proxy::settle_route(&head.cluster);
+            self.state.replace(State::Sent(Sent::left_alone(None)));
+            return Action::Continue;
+        };
+        if route.error.is_some() {
+            self.plugin.tell_invalid(&route, &proxy::route_name());
+        }
+        self.plugin.open.borrow_mut().insert(self.id, Rc::clone(self));
         self.route.replace(Some(Rc::clone(&route)));
         self.cluster.replace(head.cluster.clone());
         self.path.replace(head.path.clone());
         let Some(first) = route.first() else {
             proxy::settle_route(&head.cluster);
-            if let Route::UnknownPair(counters) = &*route {
-                counters.count(&Decision::fail_open(Reason::RouteConfig));
-            }
+            self.state.replace(State::Sent(Sent::left_alone(Some(Decision::fail_open(Reason::RouteConfig)))));
             return Action::Continue;
         };
         let model = api.model_in_path(&head.path);
@@ -114,10 +112,9 @@ impl Exchange {
         Action::Pause
     }
 
-    fn wait(self: &Rc<Self>, api: Api, head: &RequestHead) {
+    fn wait(&self, api: Api, head: &RequestHead) {
         self.state.replace(State::Reading { api, requested: head.requested });
-        let late = self.plugin.now.get() + self.plugin.config.body_timeout_ticks;
-        self.plugin.waiting.borrow_mut().insert(self.id, (late, Rc::clone(self)));
+        self.due.set(self.plugin.now.get() + self.plugin.config.body_timeout_ticks);
     }
 
     /// More of the body has arrived; `size` is what the proxy holds of it.
@@ -125,14 +122,12 @@ impl Exchange {
         let State::Reading { api, requested } = *self.state.borrow() else { return self.pause_while_scoring() };
         let Some(route) = self.route.borrow().clone() else { return Action::Continue };
         if size > self.plugin.config.max_body_bytes {
-            self.stop_waiting();
             self.release_as(Reason::BodyTooLarge);
             return Action::Continue;
         }
         if !complete {
             return Action::Pause;
         }
-        self.stop_waiting();
         let (path, body) = (self.path.borrow().clone(), proxy::request_body());
         match api.read(&path, &body) {
             Ok(request) => self.plan(&route, requested, &request, body.len()),
@@ -211,17 +206,31 @@ impl Exchange {
         }
         drop(breaker);
         if let Some(policy) = &held.routed.policy {
-            let id = proxy::request_header("x-request-id").unwrap_or_default();
+            let explores = policy.pair.explore != Explore::default();
+            let id = explores.then(|| proxy::request_header("x-request-id")).flatten().unwrap_or_default();
             let decision = decision::after_score(policy, dial, answer, &id);
             self.send(held, decision);
         }
         proxy::resume_request();
     }
 
-    /// The body is late: on to large with what there is.
-    pub(super) fn release(&self) {
-        self.release_as(Reason::BodyTimeout);
-        proxy::resume_request();
+    /// Whether a tick is of any use to the request.
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        match &*self.state.borrow() {
+            State::Reading { .. } => self.due.get() <= now,
+            State::Sent(sent) => !sent.is_settled,
+            State::Idle | State::Scoring { .. } => false,
+        }
+    }
+
+    /// A tick: releases a request whose body is late, to large with what there is, and looks where one that is sent has gone.
+    pub(super) fn tick(&self) {
+        if matches!(*self.state.borrow(), State::Reading { .. }) {
+            self.release_as(Reason::BodyTimeout);
+            proxy::resume_request();
+        } else {
+            self.settle(false);
+        }
     }
 
     /// On to large unread.
@@ -270,14 +279,13 @@ impl Exchange {
             None => {}
         }
         self.set_cluster(&target.cluster);
-        routed.counters.count(&decision);
         let stored = self.remember(&routed, keys, &decision).filter(|_| will_be_stored).map(StoredAnswer::new);
         let note = note.map(|note| note.after(decision.reason));
         if stored.is_some() {
             // In a compressed answer no id is found.
             proxy::set_request_header("accept-encoding", Some("identity"));
         }
-        self.state.replace(State::Sent { routed, decision, note, stored });
+        self.state.replace(State::Sent(Sent::decided(routed, decision, note, stored)));
     }
 
     /// Notes where the conversation went; `None` where that is not worth it.
@@ -295,8 +303,7 @@ impl Exchange {
 
     /// Lets a request for a model that is no alias go on as it came.
     fn pass_through(&self, route: &Route, model: Option<&str>) {
-        let Route::Pairs(pairs) = route else { return };
-        if let Some(target) = decision::pass_through(pairs.iter().map(|routed| &*routed.pair), model) {
+        if let Some(target) = decision::pass_through(route.pairs.iter().map(|routed| &*routed.pair), model) {
             self.set_cluster(&target.cluster);
             self.state.replace(State::Idle);
         }
@@ -316,15 +323,20 @@ impl Exchange {
     /// The response's headers have arrived: they say where the request went, and nothing that an upstream made up.
     pub(super) fn label_response(&self) {
         proxy::strip_response_headers();
-        let State::Sent { routed, decision, note, .. } = &*self.state.borrow() else { return };
-        proxy::set_response_header(headers::TIER, decision.tier.as_str());
-        proxy::set_response_header(headers::REASON, decision.reason.as_str());
-        proxy::set_response_header(headers::MODEL, &routed.pair.target(decision.tier).model);
-        if let Some(score) = decision.score {
-            proxy::set_response_header(headers::SCORE, &format!("{score:.4}"));
+        self.settle(true);
+        if let State::Sent(sent) = &*self.state.borrow() {
+            sent.label_response();
         }
-        if let Some(note) = note {
-            proxy::set_response_header(headers::OVERRIDE, note.as_str());
+    }
+
+    /// Looks where the request has gone, and counts it, once. The proxy knows the route taken as soon as the request has passed
+    /// all filters; with `is_final` it will not know better later.
+    pub(super) fn settle(&self, is_final: bool) {
+        if let State::Sent(sent) = &mut *self.state.borrow_mut() {
+            sent.settle(&self.plugin, self.route.borrow().as_ref(), is_final);
+            if sent.is_settled {
+                self.close();
+            }
         }
     }
 
@@ -332,7 +344,7 @@ impl Exchange {
     /// will name it. The answer is not held back.
     pub(super) fn watch_response(&self, size: usize) {
         let mut state = self.state.borrow_mut();
-        let State::Sent { routed, stored: watched, .. } = &mut *state else { return };
+        let State::Sent(Sent { routed: Some(routed), stored: watched, .. }) = &mut *state else { return };
         let Some(stored) = watched else { return };
         if let Some(id) = stored.id.look_at(&proxy::response_body(size.min(ResponseId::WINDOW))) {
             if let Some(id) = id {
@@ -349,7 +361,8 @@ impl Exchange {
         }
     }
 
-    pub(super) fn stop_waiting(&self) {
-        self.plugin.waiting.borrow_mut().remove(&self.id);
+    /// The clock need not look at it any more.
+    pub(super) fn close(&self) {
+        self.plugin.open.borrow_mut().remove(&self.id);
     }
 }

@@ -5,18 +5,20 @@ mod exchange;
 mod memory;
 mod proxy;
 mod routes;
+mod sent;
 mod stream;
 
 use crate::config::{Config, TICK};
 use crate::decision::breaker::Breaker;
+use counters::Counters;
 use exchange::Exchange;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
-use routes::Routes;
+use routes::{Route, Routes};
 use std::arch::wasm32;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use stream::Stream;
 
@@ -26,16 +28,21 @@ proxy_wasm::main! {{
 }}
 
 const WASM_PAGE_KIB: usize = 64;
+/// Far above the mistakes in a real configuration, and a bound.
+const MOST_TOLD: usize = 4096;
 
 /// What all requests of one worker share.
 struct Plugin {
     config: Config,
     routes: Routes,
+    counters: Counters,
     breaker: RefCell<Breaker>,
     /// Ticks since the plugin was configured.
     now: Cell<u64>,
-    /// Requests whose body is still arriving, by context, with the tick at which they are released.
-    waiting: RefCell<BTreeMap<u32, (u64, Rc<Exchange>)>>,
+    /// Requests that the clock looks at, by context: their body is still arriving, or nobody has seen yet where they went.
+    open: RefCell<BTreeMap<u32, Rc<Exchange>>>,
+    /// What has been logged about routes, which would be said again with every request.
+    told: RefCell<BTreeSet<String>>,
     /// The VM's memory that the log knows of, in KiB.
     memory: Cell<usize>,
 }
@@ -46,6 +53,25 @@ impl Plugin {
         let now = wasm32::memory_size::<0>() * WASM_PAGE_KIB;
         if self.memory.replace(now) != now {
             proxy::log(LogLevel::Info, &format!("memory of this worker's VM: {now} KiB"));
+        }
+    }
+
+    /// Logs what is wrong with a route's metadata.
+    fn tell_invalid(&self, route: &Route, name: &[u8]) {
+        if let Some(error) = &route.error {
+            self.tell_once(format!("route {:?}: metadata hybrid_llm.{error}", String::from_utf8_lossy(name)));
+        }
+    }
+
+    /// Logs a mistake of the operator's, unless it has been logged.
+    fn tell_once(&self, message: String) {
+        let mut told = self.told.borrow_mut();
+        if told.len() >= MOST_TOLD {
+            told.clear();
+        }
+        if !told.contains(&message) {
+            proxy::log(LogLevel::Error, &message);
+            told.insert(message);
         }
     }
 }
@@ -64,9 +90,11 @@ impl RootContext for Root {
                 self.plugin = Some(Rc::new(Plugin {
                     config,
                     routes: Routes::default(),
+                    counters: Counters::default(),
                     breaker: RefCell::default(),
                     now: Cell::new(0),
-                    waiting: RefCell::default(),
+                    open: RefCell::default(),
+                    told: RefCell::default(),
                     memory: Cell::default(),
                 }));
                 self.set_tick_period(TICK);
@@ -84,12 +112,10 @@ impl RootContext for Root {
         let now = plugin.now.get() + 1;
         plugin.now.set(now);
         plugin.tell_memory();
-        let late: Vec<_> =
-            plugin.waiting.borrow().iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| *id).collect();
-        for id in late {
-            let waiting = plugin.waiting.borrow_mut().remove(&id);
-            if let (Some((_, exchange)), Ok(())) = (waiting, hostcalls::set_effective_context(id)) {
-                exchange.release();
+        let open: Vec<_> = plugin.open.borrow().iter().map(|(id, exchange)| (*id, Rc::clone(exchange))).collect();
+        for (id, exchange) in open.into_iter().filter(|(_, exchange)| exchange.is_due(now)) {
+            if hostcalls::set_effective_context(id).is_ok() {
+                exchange.tick();
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The proxy's calls that the filter uses, with bytes instead of strings: a header that is not UTF-8 must not trap the VM.
 
+use crate::config::HasNull;
 use crate::wire::headers::{self, RequestHead};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
@@ -72,7 +73,7 @@ pub(super) fn clear_route_cache() {
 /// Makes sure that the request's route leads to the cluster that its header names. Envoy reads the header when it chooses
 /// the route, before any filter: where the header was set later, by an ordinary filter, the choice has to be made again.
 pub(super) fn settle_route(cluster: &[u8]) {
-    if !cluster.is_empty() && property(&["xds", "cluster_name"]).as_deref() != Some(cluster) {
+    if !cluster.is_empty() && cluster_name() != cluster {
         clear_route_cache();
     }
 }
@@ -83,4 +84,24 @@ pub(super) fn resume_request() {
 
 pub(super) fn property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+/// The route's name; empty where it has none.
+pub(super) fn route_name() -> Vec<u8> {
+    property(&["xds", "route_name"]).unwrap_or_default()
+}
+
+/// The cluster that the route leads to; empty where there is none.
+pub(super) fn cluster_name() -> Vec<u8> {
+    property(&["xds", "cluster_name"]).unwrap_or_default()
+}
+
+/// Whether the request has got as far as a server.
+pub(super) fn has_upstream() -> bool {
+    property(&["upstream", "address"]).is_some()
+}
+
+/// A property within the route's metadata, where the proxy can't give what is null or has null in it.
+pub(super) fn metadata(path: &[&str]) -> Result<Option<Vec<u8>>, HasNull> {
+    hostcalls::get_property(path.to_vec()).map_err(|_| HasNull)
 }

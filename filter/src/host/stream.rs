@@ -49,12 +49,19 @@ impl HttpContext for Stream {
             Action::Continue
         })
     }
+
+    fn on_log(&mut self) {
+        // A request that got no response counts too.
+        if let Some(exchange) = &self.0 {
+            exchange.settle(true);
+        }
+    }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(exchange) = &self.0 {
-            exchange.stop_waiting();
+            exchange.close();
         }
     }
 }

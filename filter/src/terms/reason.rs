@@ -51,6 +51,8 @@ reasons! {
     BodyTimeout = "body_timeout",
     /// The route's metadata is wrong.
     RouteConfig = "route_config",
+    /// The request took a route, or went to a cluster, that it was not decided for.
+    RouteMismatch = "route_mismatch",
     /// The scorer did not answer in time.
     Timeout = "timeout",
     /// No connection to the scorer.

@@ -126,6 +126,17 @@ impl Setup {
         self
     }
 
+    /// Puts another HTTP filter right before the Wasm filter.
+    ///
+    /// # Panics
+    /// There is no Wasm filter.
+    #[must_use]
+    pub fn http_filter_right_before(mut self, filter: Value) -> Self {
+        let index = self.plugin_index().expect("the filter is there");
+        self.http_filters().insert(index, filter);
+        self
+    }
+
     fn http_filters(&mut self) -> &mut Vec<Value> {
         let filters = self.bootstrap.pointer_mut(&format!("{LISTENER}{HTTP_FILTERS}")).and_then(Value::as_array_mut);
         filters.expect("the reference has HTTP filters")

@@ -175,3 +175,38 @@ fn a_route_may_name_several_pairs() {
     let ResolvedRoute::Invalid { pairs, .. } = misspelt.resolve(&config) else { panic!("a key that is misspelt") };
     assert_eq!(pairs.iter().map(|pair| pair.name.as_str()).collect::<Vec<_>>(), ["code", "chat"]);
 }
+
+/// What Envoy 1.40 does with a null: the whole map can't be had, nor the null, but the other keys can.
+#[test]
+fn a_null_is_told_like_any_other_mistake() {
+    let config = with_dial();
+    let read = |null: &'static str| {
+        let whole = if null.is_empty() { Ok(None) } else { Err(HasNull) };
+        readable(whole, |key| match key {
+            key if key == null => Err(HasNull),
+            "pair" => Ok(Some(b"chat".to_vec())),
+            "mode" => Ok(Some(b"shadow".to_vec())),
+            _ => Ok(None),
+        })
+    };
+    assert_eq!(read(""), None);
+    for (null, told, named) in [
+        ("threshold", "threshold", 1),
+        ("mode", "mode", 1),
+        ("pair", "pair", 0),
+        ("else", "(a key that is not known, or one within another)", 1),
+    ] {
+        let map = read(null).unwrap();
+        let ResolvedRoute::Invalid { pairs, error } = RouteMetadata::decode(&map).resolve(&config) else {
+            panic!("{null}")
+        };
+        assert_eq!((error, pairs.len()), (RouteError::Null(told.to_owned()), named), "{null}");
+    }
+    // A route that is switched off stays off.
+    let off = encode(&[("pair", b"chat".to_vec()), ("mode", b"off".to_vec()), (NULL, b"threshold".to_vec())]);
+    assert_eq!(RouteMetadata::decode(&off).resolve(&config), ResolvedRoute::NotRouted);
+    // What is written here is what the proxy would give.
+    let written = encode(&[("threshold", b"0.62".to_vec()), ("pair", b"chat".to_vec()), ("mode", b"route".to_vec())]);
+    assert_eq!(written, MAP);
+    assert_eq!(readable(Ok(Some(MAP.to_vec())), |_| Err(HasNull)).unwrap(), MAP);
+}
