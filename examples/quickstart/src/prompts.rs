@@ -1,6 +1,31 @@
-//! The prompts: short and long, easy and hard, chat, code, mathematics, facts, several languages.
+//! The prompts: short and long, chat, code, mathematics, facts, several languages; and what a person would expect of each.
 
-pub(crate) const PROMPTS: [&str; 40] = [
+/// What a person who knows language models expects of a small one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// A small model answers as well as a large one.
+    Easy,
+    /// A large model answers better.
+    Hard,
+}
+
+impl Expected {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Easy => "easy",
+            Self::Hard => "hard",
+        }
+    }
+}
+
+/// All prompts, the easy ones first.
+pub(crate) fn prompts() -> impl ExactSizeIterator<Item = (Expected, &'static str)> {
+    let prompt = |index: usize, text| (if index < EASY { Expected::Easy } else { Expected::Hard }, text);
+    PROMPTS.into_iter().enumerate().map(move |(index, text)| prompt(index, text))
+}
+
+const EASY: usize = 21;
+const PROMPTS: [&str; 40] = [
     "Hi there!",
     "What is the capital of France?",
     "Translate 'good morning' into Spanish.",
@@ -21,6 +46,7 @@ pub(crate) const PROMPTS: [&str; 40] = [
     "Describe the taste of a ripe mango to someone who has never had one.",
     "What should I pack for a weekend of hiking?",
     "Extract the date from: invoice no. 4471, due 3 March, 250 euros.",
+    "次の文を英語に訳してください: 会議は来週に延期されました。",
     "Prove that there are infinitely many prime numbers congruent to 3 modulo 4.",
     "A tank fills in 6 hours through one pipe and in 4 through another, and drains in 12 through a third. With all three open, how long does it take to fill? Show each step.",
     "Explain why Raft needs a leader to commit an entry of its own term before older entries count as committed.",
@@ -40,5 +66,4 @@ pub(crate) const PROMPTS: [&str; 40] = [
     "Schreibe eine SQL-Abfrage, die für jeden Kunden den Monat mit dem höchsten Umsatz findet, auch bei Gleichstand.",
     "Outline a proof of the Cook-Levin theorem at the level of a graduate lecture.",
     "A train leaves at 14:10 at 80 km/h; another leaves the same station at 14:40 at 110 km/h. When and where does the second catch the first?",
-    "次の文を英語に訳してください: 会議は来週に延期されました。",
 ];

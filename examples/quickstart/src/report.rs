@@ -1,6 +1,7 @@
 //! What the quickstart shows: the table of prompts, the share, and where to look next.
 
 use crate::arguments::Arguments;
+use crate::prompts::Expected;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use hybrid_llm_tests::http::Reply;
@@ -10,6 +11,7 @@ use std::time::Duration;
 /// Where one prompt went.
 #[derive(Debug)]
 pub(crate) struct Outcome {
+    expected: Expected,
     prompt: &'static str,
     status: u16,
     tier: String,
@@ -20,9 +22,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn new(prompt: &'static str, reply: &Reply, took: Duration) -> Self {
+    pub(crate) fn new(expected: Expected, prompt: &'static str, reply: &Reply, took: Duration) -> Self {
         let header = |name: &str| reply.header(&format!("x-hybrid-llm-{name}")).to_owned();
         Self {
+            expected,
             prompt,
             status: reply.status,
             tier: header("tier"),
@@ -69,11 +72,22 @@ impl Report {
     pub(crate) fn json(&self) -> String {
         let requests = self.outcomes.len();
         let round = |ms: f64| (ms * 100.0).round() / 100.0;
+        let group = |expected| {
+            let (prompts, small) = self.group(expected);
+            json!({"prompts": prompts, "small": small})
+        };
         json!({
             "requests": requests, "small": self.small, "large": requests - self.small, "fail_open": self.fail_open,
+            "easy": group(Expected::Easy), "hard": group(Expected::Hard),
             "p50_ms": round(self.p50_ms), "p99_ms": round(self.p99_ms),
         })
         .to_string()
+    }
+
+    /// How many prompts a person expects this of, and how many of them went to the small model.
+    fn group(&self, expected: Expected) -> (usize, usize) {
+        let group = || self.outcomes.iter().filter(|outcome| outcome.expected == expected);
+        (group().count(), group().filter(|outcome| outcome.tier == "small").count())
     }
 
     pub(crate) fn text(&self, arguments: &Arguments) -> String {
@@ -86,6 +100,10 @@ impl Report {
             self.small,
             requests - self.small,
             self.fail_open
+        );
+        let ((easy, easy_small), (hard, hard_small)) = (self.group(Expected::Easy), self.group(Expected::Hard));
+        text += &format!(
+            "Of {easy} prompts that a person would call easy, {easy_small} went to the small model; of {hard} hard ones, {hard_small}.\n"
         );
         text += &format!("p50 {:.1} ms, p99 {:.1} ms through Envoy; dial: {key} {value}.\n", self.p50_ms, self.p99_ms);
         let errors = self.outcomes.iter().filter(|outcome| outcome.status != 200).count();
@@ -101,10 +119,11 @@ impl Report {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(["prompt", "score", "tier", "reason", "model", "ms"]);
+        table.set_header(["prompt", "expected", "score", "tier", "reason", "model", "ms"]);
         for outcome in &self.outcomes {
             table.add_row([
                 shorten(outcome.prompt, 44),
+                outcome.expected.as_str().to_owned(),
                 outcome.score.clone(),
                 outcome.tier.clone(),
                 outcome.reason.clone(),
@@ -112,7 +131,7 @@ impl Report {
                 format!("{:.1}", outcome.took.as_secs_f64() * 1e3),
             ]);
         }
-        if let Some(column) = table.column_mut(5) {
+        if let Some(column) = table.column_mut(6) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         table
@@ -132,6 +151,7 @@ mod tests {
 
     fn outcome(tier: &str, reason: &str, ms: u64) -> Outcome {
         Outcome {
+            expected: if tier == "small" { Expected::Easy } else { Expected::Hard },
             prompt: "p",
             status: 200,
             tier: tier.to_owned(),
@@ -148,7 +168,8 @@ mod tests {
         outcomes.push(outcome("small", "score", 99));
         outcomes.push(outcome("large", "timeout", 100));
         let json: serde_json::Value = serde_json::from_str(&Report::new(outcomes).json()).unwrap_or_default();
-        let want = json!({"requests": 100, "small": 1, "large": 99, "fail_open": 1, "p50_ms": 50.0, "p99_ms": 99.0});
+        let want = json!({"requests": 100, "small": 1, "large": 99, "fail_open": 1, "p50_ms": 50.0, "p99_ms": 99.0,
+            "easy": {"prompts": 1, "small": 1}, "hard": {"prompts": 99, "small": 0}});
         assert_eq!(json, want);
     }
 

@@ -1,7 +1,7 @@
 //! Builds and starts everything, sends the prompts, and stops everything again.
 
 use crate::arguments::Arguments;
-use crate::prompts::PROMPTS;
+use crate::prompts::prompts;
 use crate::report::{Outcome, Report};
 use hybrid_llm_tests::artifacts::{self, Profile};
 use hybrid_llm_tests::envoy::{Envoy, Route, Setup};
@@ -124,15 +124,15 @@ fn address(url: &Uri) -> (&str, u16, bool) {
 
 async fn send_all(envoy: &Envoy, arguments: &Arguments) -> Result<Vec<Outcome>, Error> {
     let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}")?;
-    let bar = ProgressBar::new(PROMPTS.len() as u64).with_style(style).with_message("sending prompts");
+    let bar = ProgressBar::new(prompts().len() as u64).with_style(style).with_message("sending prompts");
     let authorization = arguments.api_key.as_ref().map(|key| format!("Bearer {key}"));
     let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
-    let mut outcomes = Vec::with_capacity(PROMPTS.len());
-    for prompt in PROMPTS {
+    let mut outcomes = Vec::with_capacity(prompts().len());
+    for (expected, prompt) in prompts() {
         let body = json!({"model": "auto", "max_tokens": 64, "messages": [{"role": "user", "content": prompt}]});
         let start = Instant::now();
         let reply = http::send(&envoy.listener, post("/v1/chat/completions", body.to_string(), &headers)).await?;
-        outcomes.push(Outcome::new(prompt, &reply, start.elapsed()));
+        outcomes.push(Outcome::new(expected, prompt, &reply, start.elapsed()));
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -22,6 +22,9 @@ fn forty_prompts_are_routed_and_none_fails_open() {
         assert_eq!((json["requests"].as_u64(), json["fail_open"].as_u64()), (Some(40), Some(0)), "{json}");
         assert_eq!(json["small"].as_u64().unwrap() + json["large"].as_u64().unwrap(), 40);
         assert!(json["p50_ms"].as_f64().unwrap() <= json["p99_ms"].as_f64().unwrap());
+        let group = |name: &str, key: &str| json[name][key].as_u64().unwrap();
+        assert_eq!((group("easy", "prompts"), group("hard", "prompts")), (21, 19));
+        assert_eq!(group("easy", "small") + group("hard", "small"), json["small"].as_u64().unwrap());
         json["small"].as_u64().unwrap()
     };
     let shares = [share("0.1"), share("0.6"), share("1")];
@@ -35,6 +38,7 @@ fn the_table_and_the_share_are_shown() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("What is the capital of France?") && text.contains("llama-3.1-8b"), "{text}");
     assert!(text.contains("of 40 prompts went to the small model") && text.contains("0 failed open"), "{text}");
+    assert!(text.contains("Of 21 prompts that a person would call easy") && text.contains("of 19 hard ones"), "{text}");
 }
 
 #[test]
