@@ -36,6 +36,20 @@ fn routers_pass_the_onnx_checker_and_score_alike_in_plain_onnxruntime() {
     }
 }
 
+#[test]
+fn an_encoder_with_outputs_in_half_precision_is_trained_on() {
+    let place = Place::new();
+    let half = place.folder.path().join("half");
+    let hidden = python("half_precision.py", &[Path::new(&default_router()), Path::new("layer_norm_12"), &half]);
+    assert_eq!(hidden, "last_hidden_state");
+    for (encoder, out, more) in [("half", "router", &["--max-tokens", "32"][..]), ("router", "again", &[])] {
+        place.train(encoder, out, &[&["--label", "gap"], more].concat());
+        let auc = place.auc(out);
+        assert!(auc > 0.9, "{out}: {auc}");
+        python("check_router.py", &[&place.folder.path().join(out), Path::new("Is a lamp bigger than a cup?")]);
+    }
+}
+
 /// Graded, with more different losses than the search for t* looks at, and most of them small; a byte order mark, a carriage
 /// return at the end of each line, a blank line, and a quality without brackets.
 fn graded() -> String {

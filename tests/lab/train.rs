@@ -7,7 +7,7 @@ use std::path::Path;
 
 impl Place {
     /// The share of pairs of an easy and a hard query, held back from training, that a router orders well.
-    fn auc(&self, router: &str) -> f64 {
+    pub(crate) fn auc(&self, router: &str) -> f64 {
         let queries = queries(true);
         let lines: String = queries.iter().map(|(query, _)| json!({"query": query}).to_string() + "\n").collect();
         fs::write(self.folder.path().join("held-back.jsonl"), lines).unwrap();

@@ -115,8 +115,15 @@ fn find_logits(outputs: &[Outlet], output: Output) -> Result<usize, String> {
     if fits {
         return Ok(position);
     }
+    let other = [TensorElementType::Float16, TensorElementType::Bfloat16, TensorElementType::Float64];
+    let mend = match outlet.dtype().tensor_type() {
+        Some(element) if other.contains(&element) => {
+            ": export it with float32 outputs, or put a Cast to float32 behind it"
+        }
+        _ => "",
+    };
     Err(format!(
-        "its output {} is {}, but the manifest's output {output:?} needs float32 [batch, {width}]",
+        "its output {} is {}, but the manifest's output {output:?} needs float32 [batch, {width}]{mend}",
         outlet.name(),
         outlet.dtype()
     ))

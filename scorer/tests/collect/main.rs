@@ -4,6 +4,7 @@
 #[path = "../endpoint/mod.rs"]
 mod endpoint;
 mod faults;
+mod files;
 mod proxy;
 mod shapes;
 mod words;

@@ -14,6 +14,14 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// It is a file of another kind.
+    #[error("{file} {problem}")]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// What it is, and what to do.
+        problem: String,
+    },
     /// A line is not as it must be.
     #[error("{file}, line {line}: {problem}")]
     Line {

@@ -9,7 +9,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::error::DataError;
+use super::{error::DataError, foreign};
 
 /// The longest line that people write, in bytes. A longer one is no query but a mistake, and reading it would take its size
 /// in memory.
@@ -27,6 +27,8 @@ pub struct Lines {
     reader: BufReader<File>,
     longest: u64,
     line: usize,
+    /// How many of them were not blank.
+    given: usize,
     /// How many bytes have been read.
     end: u64,
     buffer: Vec<u8>,
@@ -54,7 +56,7 @@ impl Lines {
         match opened {
             Ok(opened) => {
                 let reader = BufReader::new(opened);
-                Ok(Self { file, reader, longest, line: 0, end: 0, buffer: Vec::new() })
+                Ok(Self { file, reader, longest, line: 0, given: 0, end: 0, buffer: Vec::new() })
             }
             Err(source) => Err(DataError::Read { file, source }),
         }
@@ -63,7 +65,7 @@ impl Lines {
     /// Goes to the next line that is not blank, and gives it without its end.
     ///
     /// # Errors
-    /// [`DataError::Read`], or [`DataError::Line`] where a line is too long.
+    /// [`DataError::Read`], [`DataError::Foreign`] where it is no text, or [`DataError::Line`] where a line is too long.
     pub fn advance(&mut self) -> Result<Option<&[u8]>, DataError> {
         loop {
             self.buffer.clear();
@@ -75,14 +77,20 @@ impl Lines {
             }
             self.line += 1;
             self.end += read as u64;
-            if self.line == 1 && self.buffer.starts_with(BOM) {
-                self.buffer.drain(..BOM.len());
+            if self.line == 1 {
+                if let Some(what) = foreign::binary(&self.buffer) {
+                    return Err(DataError::Foreign { file: self.file.clone(), problem: what.to_owned() });
+                }
+                if self.buffer.starts_with(BOM) {
+                    self.buffer.drain(..BOM.len());
+                }
             }
             if read as u64 > self.longest {
                 let most = self.longest >> 20;
                 return Err(self.fault(format!("is longer than {most} MiB: one query must stand on a line")));
             }
             if !self.buffer.trim_ascii().is_empty() {
+                self.given += 1;
                 return Ok(Some(self.current()));
             }
         }
@@ -119,20 +127,52 @@ impl Lines {
         DataError::Line { file: self.file.clone(), line: self.line, problem: problem.into() }
     }
 
+    /// What the file is, if by its first line it has no object or query a line. `text` is whether any text can be a line.
+    pub fn foreign(&self, text: bool) -> Option<DataError> {
+        let line = std::str::from_utf8(self.current()).ok().filter(|_| self.given == 1)?;
+        let problem = foreign::text(line, &self.file, text)?;
+        Some(DataError::Foreign { file: self.file.clone(), problem })
+    }
+
     /// Reads it as JSON. `shape` says what a line must be.
     ///
     /// # Errors
-    /// [`DataError::Line`]; it names the key that is wrong, and quotes no value.
+    /// [`DataError::Line`], which names the key that is wrong, and quotes no value; or [`DataError::Foreign`].
     pub fn json<T: DeserializeOwned>(&self, shape: &str) -> Result<T, DataError> {
-        let deserializer = &mut serde_json::Deserializer::from_slice(self.current());
-        let parsed = serde_path_to_error::deserialize(deserializer);
-        parsed.map_err(|error| self.fault(format!("{}; a line must be {shape}", problem(&error))))
+        self.parse(self.current(), shape)
+    }
+
+    /// The same, with U+FFFD in the place of characters of which there is only half.
+    ///
+    /// # Errors
+    /// As [`Self::json`].
+    pub fn whole_json<T: DeserializeOwned>(&self, shape: &str) -> Result<T, DataError> {
+        let parsed = self.json(shape);
+        match foreign::whole_characters(self.current()).filter(|_| parsed.is_err()) {
+            Some(json) => self.parse(&json, shape),
+            None => parsed,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, json: &[u8], shape: &str) -> Result<T, DataError> {
+        let parsed = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(json));
+        parsed.map_err(|error| {
+            self.foreign(false)
+                .unwrap_or_else(|| self.fault(format!("{}; a line must be {shape}", problem(&error, json))))
+        })
     }
 }
 
 /// What is wrong with JSON, without the library's words, which can quote a query.
-fn problem(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+fn problem(error: &serde_path_to_error::Error<serde_json::Error>, json: &[u8]) -> String {
     let inner = error.inner();
+    if let Err(error) = std::str::from_utf8(json) {
+        let byte = error.valid_up_to() + 1;
+        return format!("is not UTF-8 (byte {byte}; iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)");
+    }
+    if foreign::whole_characters(json).is_some() {
+        return "has half of a character, \\ud800 to \\udfff alone: \\ufffd can stand in its place".to_owned();
+    }
     if inner.classify() != serde_json::error::Category::Data {
         return format!("is not JSON (column {}; NaN and Infinity are no JSON numbers)", inner.column());
     }

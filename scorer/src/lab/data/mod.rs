@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod error;
+mod foreign;
 pub mod lines;
 pub mod log;
 pub mod names;

@@ -93,7 +93,16 @@ impl Queries {
 
     fn next_query(&mut self) -> Result<Option<Named>, DataError> {
         let Some(line) = self.lines.advance()? else { return Ok(None) };
-        let jsonl = *self.jsonl.get_or_insert(line.trim_ascii_start().starts_with(b"{"));
+        let jsonl = match self.jsonl {
+            Some(jsonl) => jsonl,
+            None => {
+                let jsonl = line.trim_ascii_start().starts_with(b"{");
+                if let Some(error) = self.lines.foreign(true).filter(|_| !jsonl) {
+                    return Err(error);
+                }
+                *self.jsonl.insert(jsonl)
+            }
+        };
         let found = parse(&self.lines, jsonl)?;
         if found.query.trim().is_empty() {
             return Err(self.lines.fault("query: must not be empty"));
@@ -160,9 +169,10 @@ pub fn read(file: &Path, format: Format) -> Result<Vec<Query>, QueryError> {
 
 fn parse(lines: &Lines, jsonl: bool) -> Result<Line, DataError> {
     if jsonl {
-        return lines.json(&format!("{SHAPE} (--format text takes lines as they are)"));
+        return lines.whole_json(&format!("{SHAPE} (--format text takes lines as they are)"));
     }
-    let query = std::str::from_utf8(lines.current()).map_err(|_| lines.fault("is not UTF-8"))?;
+    let query = std::str::from_utf8(lines.current())
+        .map_err(|_| lines.fault("is not UTF-8 (iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)"))?;
     Ok(Line { id: None, source: None, query: query.to_owned(), reference: None })
 }
 
@@ -213,6 +223,6 @@ mod tests {
         insta::assert_snapshot!(fault("\n \n"), @r#"FILE has no queries: it must have one a line, as text or as JSON objects {"id"?, "source"?, "query", "reference"?}"#);
         insta::assert_snapshot!(fault(&"x".repeat(10 << 20)), @"FILE, line 1: is longer than 4 MiB: one query must stand on a line");
         let latin = queries(b"caf\xe9\n", Format::Auto).unwrap_err();
-        insta::assert_snapshot!(latin, @"FILE, line 1: is not UTF-8");
+        insta::assert_snapshot!(latin, @"FILE, line 1: is not UTF-8 (iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)");
     }
 }

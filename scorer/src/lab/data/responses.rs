@@ -114,12 +114,12 @@ impl Responses {
         if self.lines.advance()?.is_none() {
             return Ok(None);
         }
-        let line: Line = self.lines.json(SHAPE)?;
+        let line: Line = self.lines.whole_json(SHAPE)?;
         if line.query.trim().is_empty() {
             return Err(self.fault("query: must not be empty"));
         }
         let column = match &self.column {
-            Some(name) => self.lines.json::<serde_json::Map<_, _>>(SHAPE)?.remove(name),
+            Some(name) => self.lines.whole_json::<serde_json::Map<_, _>>(SHAPE)?.remove(name),
             None => None,
         };
         Ok(Some(Answered {

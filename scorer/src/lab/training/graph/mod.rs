@@ -13,8 +13,8 @@ use bytes::Bytes;
 use prost::{DecodeError, Message};
 
 use self::proto::{
-    Dimension, EXTERNAL, FLOAT, Graph, GraphNames, INT, INT64, IntAttribute, Model, Named, Node, NodeNames, Shape,
-    SparseTensorHead, Tensor, TensorHead, TensorType, Type, ValueInfo,
+    Dimension, EXTERNAL, FLOAT, Graph, GraphNames, INT, INT64, IntAttribute, Model, Named, Node, NodeNames,
+    OTHER_FLOATS, Shape, SparseTensorHead, Tensor, TensorHead, TensorType, Type, ValueInfo,
 };
 
 /// The name that the embedding has in every router that [`EncoderGraph::with_head`] writes: f32 `[batch, dim]`.
@@ -164,7 +164,18 @@ impl OnnxGraph {
         self.computed().any(|output| output == name)
     }
 
-    /// The part of the model that computes one tensor; nodes, weights and inputs that it does not need are left out.
+    /// What the file says of a tensor's type and shape.
+    fn info(&self, tensor: &str) -> Option<Bytes> {
+        let infos = self.graph.output.iter().chain(&self.graph.value_info);
+        let named = |info: &&Bytes| {
+            let named = Named::decode((*info).clone()).ok();
+            named.is_some_and(|named| named.name.as_deref() == Some(tensor))
+        };
+        infos.into_iter().find(named).cloned()
+    }
+
+    /// The part of the model that computes one tensor; nodes, weights and inputs that it does not need are left out. An
+    /// embedding in half or double precision is made f32.
     ///
     /// # Errors
     /// [`GraphError::LogitsTaken`], or [`GraphError::NoTensor`] when the tensor is not there.
@@ -199,7 +210,18 @@ impl OnnxGraph {
             metadata_props: graph.metadata_props.clone(),
         };
         let names = needed;
-        Ok(EncoderGraph { model: self.model.clone(), graph: cut, embedding: embedding.to_owned(), names })
+        let mut cut = EncoderGraph { model: self.model.clone(), graph: cut, embedding: embedding.to_owned(), names };
+        if let Some(info) = self.info(embedding) {
+            let element = ValueInfo::decode(info.clone())?.r#type.and_then(|kind| kind.tensor_type?.elem_type);
+            if element.is_some_and(|element| OTHER_FLOATS.contains(&element)) {
+                // Its type stays known, for whoever cuts the result again.
+                if !cut.graph.value_info.contains(&info) {
+                    cut.graph.value_info.push(info);
+                }
+                cut.embedding = cut.op("Cast", &[embedding], "float", &[("to", FLOAT.into())]);
+            }
+        }
+        Ok(cut)
     }
 
     /// Which nodes compute `tensor`, in the nodes' order, and the names of all tensors that takes.

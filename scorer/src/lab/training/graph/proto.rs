@@ -8,6 +8,8 @@ use prost::Message;
 
 /// `TensorProto.DataType.FLOAT`.
 pub(super) const FLOAT: i32 = 1;
+/// `TensorProto.DataType.FLOAT16`, `DOUBLE` and `BFLOAT16`: numbers that can be made FLOAT.
+pub(super) const OTHER_FLOATS: [i32; 3] = [10, 11, 16];
 /// `TensorProto.DataType.INT64`.
 pub(super) const INT64: i32 = 7;
 /// `AttributeProto.AttributeType.INT`.
@@ -168,7 +170,7 @@ pub(super) struct Tensor {
     pub(super) raw_data: Option<Bytes>,
 }
 
-/// `ValueInfoProto` of a tensor, to write one.
+/// `ValueInfoProto` of a tensor, to write one, or to read its type.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ValueInfo {
     #[prost(string, optional, tag = "1")]

@@ -124,6 +124,37 @@ fn pooling_and_head_stand_behind_the_encoder_and_logits_is_the_only_output() {
     assert_eq!(weight.raw_data.as_deref().unwrap(), [1.0_f32.to_le_bytes(), (-2.0_f32).to_le_bytes()].concat());
 }
 
+/// What a file says of a tensor of this type.
+fn typed(name: &str, element: i32) -> Bytes {
+    let tensor_type = Some(TensorType { elem_type: Some(element), shape: None });
+    ValueInfo { name: Some(name.to_owned()), r#type: Some(Type { tensor_type }) }.encode_to_vec().into()
+}
+
+#[test]
+fn an_embedding_in_half_precision_is_made_single_and_so_again() {
+    const FLOAT16: i32 = 10;
+    let cast = |element: i32, place: fn(&mut Graph) -> &mut Vec<Bytes>| {
+        let mut whole = graph();
+        place(&mut whole).push(typed("last_hidden_state", element));
+        let (cut, nodes) = decoded(&OnnxGraph::parse(file(whole)).unwrap().cut("last_hidden_state").unwrap().encode());
+        (names(&cut.output).unwrap().remove(0), kinds(&nodes).concat())
+    };
+    let single = ("hybrid_llm.float".to_owned(), "GatherAddCast".to_owned());
+    assert_eq!(cast(FLOAT16, |graph| &mut graph.output), single);
+    assert_eq!(cast(FLOAT16, |graph| &mut graph.value_info), single);
+    assert_eq!(cast(FLOAT, |graph| &mut graph.output), ("last_hidden_state".to_owned(), "GatherAdd".to_owned()));
+
+    let mut whole = graph();
+    whole.node[1] = node("Add", &["words", "shift"], &[EMBEDDING]);
+    whole.output.push(typed(EMBEDDING, FLOAT16));
+    let head = LinearHead { weights: vec![1.0], log_tokens: None, bias: 0.0 };
+    let router = OnnxGraph::parse(file(whole)).unwrap().cut(EMBEDDING).unwrap().with_head(&head);
+    let (_, nodes) = decoded(&router);
+    assert_eq!(kinds(&nodes), ["Gather", "Add", "Cast", "MatMul", "Add"]);
+    let again = OnnxGraph::parse(router.clone().into()).unwrap().cut(EMBEDDING).unwrap().with_head(&head);
+    assert_eq!(router, again);
+}
+
 #[test]
 fn a_router_can_be_cut_again_and_gets_a_new_head_in_place_of_the_old_one() {
     let head = |bias| LinearHead { weights: vec![1.0], log_tokens: None, bias };
