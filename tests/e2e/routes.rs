@@ -1,7 +1,10 @@
 //! Filters that change the choice of the route: the request is decided, labelled and counted by the route that it takes.
 
 use crate::stack::{CHAT, Stack, chat};
+use hybrid_llm_tests::artifacts;
 use hybrid_llm_tests::envoy::Setup;
+use hybrid_llm_tests::http::post;
+use hybrid_llm_tests::upstream::StandIn;
 use serde_json::{Value, json};
 
 /// An HTTP filter by its type and configuration.
@@ -162,6 +165,74 @@ async fn routes_of_one_policy_are_no_mismatch() {
     let stack = Stack::start(|setup| plans(setup.http_filter_right_before(lua()))).await;
     stack.send(CHAT, chat("auto", "score 0.9"), &GOLD).await.expect("small", "score");
     assert_eq!(stack.counted(&[("route", "gold"), ("reason", "score")]).await, 1.0);
+}
+
+/// A cluster of its own takes what the decision may not have been for. `envoy/verify-model.yaml` as it stands makes sure that it gets
+/// a name that it knows; without it there are the label, the counter and the log.
+#[tokio::test]
+async fn a_models_name_goes_to_no_other_models_cluster() {
+    let plan = self::plans((threshold(0.5), Some("gpt")), (threshold(0.5), Some("llama-8b")));
+    let stack =
+        Stack::start(|setup| plan(setup.http_filter_before(lua()).last_http_filter_file("verify-model.yaml"))).await;
+    for (score, silver, gold) in [("0.9", "score", "route_mismatch"), ("0.1", "route_mismatch", "score")] {
+        let body = chat("auto", &format!("score {score}"));
+        let cases = [(&GOLD[..], "large", gold, "gpt-4.1"), (&[], "small", silver, "llama-3.1-8b")];
+        for (client, tier, reason, model) in cases {
+            let answer = stack.send(CHAT, body.clone(), client).await;
+            answer.expect(tier, reason);
+            let want = body.replace("\"auto\"", &format!("\"{model}\""));
+            assert_eq!(String::from_utf8_lossy(&answer.upstream.body), want);
+            assert_eq!(answer.upstream.headers["content-length"], want.len().to_string());
+            assert_eq!(answer.reply.header("x-hybrid-llm-model"), if reason == "score" { model } else { "" });
+        }
+    }
+    // In a path, in pieces, and where nothing was read.
+    let path = stack
+        .send("/v1beta/models/auto:generateContent", r#"{"contents":[{"parts":[{"text":"score 0.9"}]}]}"#, &GOLD)
+        .await;
+    assert_eq!(path.expect("large", "route_mismatch").upstream.path, "/v1beta/models/gpt-4.1:generateContent");
+    let long = chat("auto", &format!("score 0.9 {}", "some words ".repeat(40_000)));
+    assert_eq!(stack.send(CHAT, long, &GOLD).await.expect("large", "route_mismatch").model(), "gpt-4.1");
+    let unread = chat("auto", &"some words ".repeat(200_000));
+    assert_eq!(stack.send(CHAT, unread.clone(), &[]).await.expect("small", "route_mismatch").upstream.body, unread);
+    let named = chat("llama-3.1-8b", "score 0.1");
+    assert_eq!(stack.send(CHAT, named.clone(), &[]).await.by, "small");
+    let line = r#"route "gold" leads to cluster "gpt" whatever is decided; let it follow the header"#;
+    assert!(stack.envoy.log().contains(line), "{}", stack.envoy.log());
+    assert!(!stack.envoy.log().contains("panicked"), "{}", stack.envoy.log());
+
+    // The route of another filter's choice, which has no pair and a cluster that no pair has.
+    let other = StandIn::model("other").await;
+    let plan = self::plans((json!(null), Some("other")), (threshold(0.5), None));
+    let stack = Stack::start(|setup| {
+        let setup = setup.cluster_like("gpt", "other", &other.endpoint()).http_filter_right_before(lua());
+        plan(setup.last_http_filter_file("verify-model.yaml"))
+    })
+    .await;
+    let body = chat("auto", "score 0.9");
+    let reply = stack.envoy.send(post(CHAT, body.clone(), &GOLD)).await.unwrap();
+    assert_eq!((reply.header("x-stand-in"), reply.header("x-hybrid-llm-reason")), ("other", "route_mismatch"));
+    assert_eq!(other.take().remove(0).body, body);
+    stack.send(CHAT, body, &[]).await.expect("small", "score");
+}
+
+/// The second role is told nothing else than the first.
+#[test]
+fn the_verifying_filter_has_the_references_configuration() {
+    let read = |name: &str| -> Value {
+        let text = std::fs::read_to_string(artifacts::workspace().join("envoy").join(name)).unwrap();
+        serde_yaml_ng::from_str(&text).unwrap()
+    };
+    let (reference, verify) = (read("envoy.yaml"), read("verify-model.yaml"));
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+    let filters = reference.pointer(filters).and_then(Value::as_array).unwrap();
+    let first = filters.iter().find(|filter| filter["name"] == "hybrid-llm").unwrap();
+    let action =
+        "/typed_config/xds_matcher/matcher_list/matchers/0/on_match/action/typed_config/typed_config/typed_config";
+    for place in ["vm_config", "configuration", "failure_policy", "allow_on_headers_stop_iteration"] {
+        let second = &verify.pointer(action).unwrap()["config"][place];
+        assert!(!second.is_null() && *second == first["typed_config"]["config"][place], "{place}");
+    }
 }
 
 /// As a `threshold:` without a value is in YAML.

@@ -6,7 +6,7 @@ use crate::http::{self, Endpoint, Error};
 use crate::process::Process;
 use crate::wait::in_time;
 use serde_json::{Value, json};
-use setup::{LISTENER, set};
+use setup::{LISTENER, MODULE, replace_text, set};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -57,9 +57,8 @@ impl Setup {
     /// Writes the configuration's files, each moved into place as a whole.
     fn write(&self, dir: &Path) -> Result<(), Error> {
         let mut setup = self.clone();
-        if setup.plugin_place().is_some() {
-            setup = setup.wasm("/vm_config/code/local/filename", json!(artifacts::filter()?));
-        }
+        let mut module = || artifacts::filter().map(|path| path.display().to_string());
+        replace_text(&mut setup.bootstrap, MODULE, &mut module)?;
         let rds = "/filter_chains/0/filters/0/typed_config/rds/config_source/path_config_source";
         let source = |name: &str| json!({"path": dir.join(name), "watched_directory": {"path": dir}});
         set(&mut setup.bootstrap, &format!("{LISTENER}{rds}"), source("routes.yaml"));

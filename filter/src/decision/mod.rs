@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod conversation;
 pub mod explore;
+mod taken;
 
 use crate::config::{Affinity, Config, Dial, Overrides, Pair, RoutePolicy, Target};
 use crate::request::api::{Request, Unparsable};
@@ -13,6 +14,8 @@ use crate::request::fit;
 use crate::request::query::NonText;
 use crate::terms::{Reason, Score, Tier};
 use conversation::{Key, Keys, Record};
+
+pub use taken::{as_taken, name_for};
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,21 +88,6 @@ pub fn pass_through<'a>(pairs: impl Iterator<Item = &'a Pair> + Clone, model: Op
     let mut tiers = pairs.clone().flat_map(|pair| [&pair.small, &pair.large]);
     let first = pairs.map(|pair| &pair.large).next();
     model.and_then(|model| tiers.find(|target| target.model == model)).or(first)
-}
-
-/// What became of a decision once the request has gone. The proxy may choose its route after the decision, and by headers that
-/// the decision did not know of: `is_same_route` tells whether the route taken has the policy that decided, and `cluster` is where
-/// it leads (empty: not known). The tier is then the one whose cluster that is, if any, and the reason says that something is wrong.
-#[must_use]
-pub fn as_taken(decided: Decision, pair: &Pair, is_same_route: bool, cluster: &[u8]) -> Decision {
-    let leads_to = |tier: &Tier| pair.target(*tier).cluster.as_bytes() == cluster;
-    let is_decided_cluster = cluster.is_empty() || leads_to(&decided.tier);
-    if is_same_route && is_decided_cluster {
-        return decided;
-    }
-    let tier =
-        Some(decided.tier.other()).filter(|other| !is_decided_cluster && leads_to(other)).unwrap_or(decided.tier);
-    Decision { tier, reason: Reason::RouteMismatch, would_be: None, ..decided }
 }
 
 /// What a decision may look up, and does only where it matters.

@@ -256,6 +256,27 @@ fn what_was_decided_is_told_by_the_route_taken() {
     }
 }
 
+#[test]
+fn another_cluster_gets_the_name_of_a_model_that_it_has() {
+    let text = r#"{"scorer":{"cluster":"s"},"pairs":{
+        "chat":{"small":{"cluster":"a","model":"m"},"large":{"cluster":"b","model":"n"},"models":["auto"]},
+        "code":{"small":{"cluster":"a","model":"coder"},"large":{"cluster":"c","model":"coder-xl"}}}}"#;
+    let config = Config::parse(text.as_bytes()).unwrap();
+    let name = |decided: &str, taken: &str, model| {
+        let pairs = config.pairs.values().map(|pair| &**pair);
+        super::name_for(pairs, decided.as_bytes(), taken.as_bytes(), model)
+    };
+    assert_eq!(name("a", "b", "m"), Some("n"), "the other tier");
+    assert_eq!(name("b", "a", "n"), Some("m"));
+    assert_eq!(name("a", "c", "coder"), Some("coder-xl"));
+    assert_eq!(name("a", "c", "m"), Some("coder-xl"), "another pair's");
+    assert_eq!(name("a", "d", "m"), Some("auto"), "nobody knows its models");
+    assert_eq!(name("a", "d", "coder"), None, "and there is no alias");
+    // What a client named itself, or nobody read.
+    assert_eq!(name("b", "a", "other"), None);
+    assert_eq!(name("a", "b", "auto"), None);
+}
+
 /// Operators look reasons up in README; one that is missing there is a riddle in their dashboards.
 #[test]
 fn every_reason_is_explained() {

@@ -7,6 +7,7 @@ mod proxy;
 mod routes;
 mod sent;
 mod stream;
+mod verify;
 
 use crate::config::{Config, TICK};
 use crate::decision::breaker::Breaker;
@@ -21,10 +22,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use stream::Stream;
+use verify::Verify;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root { plugin: None }));
+    proxy_wasm::set_root_context(|_| Box::new(Root { plugin: None, verifies: false }));
 }}
 
 const WASM_PAGE_KIB: usize = 64;
@@ -78,12 +80,15 @@ impl Plugin {
 
 struct Root {
     plugin: Option<Rc<Plugin>>,
+    /// It has the second role: see [`verify`].
+    verifies: bool,
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
+        self.verifies = proxy::property(&["plugin_root_id"]).is_some_and(|id| id == verify::ROOT_ID.as_bytes());
         let json = self.get_plugin_configuration().unwrap_or_default();
         match Config::parse(&json) {
             Ok(config) => {
@@ -126,6 +131,9 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         // A plugin that is not configured serves no traffic; were it ever asked, it would leave every request alone.
+        if let Some(plugin) = self.plugin.as_ref().filter(|_| self.verifies) {
+            return Some(Box::new(Verify::new(Rc::clone(plugin))));
+        }
         let exchange = self.plugin.as_ref().map(|plugin| Rc::new(Exchange::new(context_id, Rc::clone(plugin))));
         Some(Box::new(Stream(exchange)))
     }

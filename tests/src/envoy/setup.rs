@@ -5,6 +5,8 @@ use crate::http::Endpoint;
 use serde_json::{Value, json};
 
 pub(super) const LISTENER: &str = "/static_resources/listeners/0";
+/// Where the files in `envoy/` have the filter's module.
+pub(super) const MODULE: &str = "/etc/envoy/hybrid_llm_filter.wasm";
 const HTTP_FILTERS: &str = "/filter_chains/0/filters/0/typed_config/http_filters";
 const ROUTES: &str = "/resources/0/virtual_hosts/0/routes";
 /// What a patient setup waits for a connection, a score and a body.
@@ -134,6 +136,18 @@ impl Setup {
     pub fn http_filter_right_before(mut self, filter: Value) -> Self {
         let index = self.plugin_index().expect("the filter is there");
         self.http_filters().insert(index, filter);
+        self
+    }
+
+    /// Puts the HTTP filter of a file in `envoy/` right before the router.
+    ///
+    /// # Panics
+    /// The file can't be read.
+    #[must_use]
+    pub fn last_http_filter_file(mut self, name: &str) -> Self {
+        let filters = self.http_filters();
+        let router = filters.len().saturating_sub(1);
+        filters.insert(router, read(name));
         self
     }
 
@@ -272,6 +286,24 @@ impl Setup {
         self.dynamic_listener = true;
         self
     }
+}
+
+/// Replaces a text wherever a document has it as a whole value. The new one is made where there is anything to replace.
+///
+/// # Errors
+/// It can't be made.
+pub(super) fn replace_text<E>(
+    document: &mut Value,
+    old: &str,
+    new: &mut impl FnMut() -> Result<String, E>,
+) -> Result<(), E> {
+    match document {
+        Value::String(text) if text == old => *text = new()?,
+        Value::Array(values) => return values.iter_mut().try_for_each(|value| replace_text(value, old, new)),
+        Value::Object(members) => return members.values_mut().try_for_each(|value| replace_text(value, old, new)),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Reads a file of `envoy/`.
