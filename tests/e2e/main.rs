@@ -4,6 +4,7 @@
 
 mod apis;
 mod bodies;
+mod coding_agent;
 mod configuration;
 mod continuations;
 mod conversations;
