@@ -9,6 +9,7 @@ const MESSAGES: &str = "/v1/messages?beta=true";
 const SESSION: &str = "5f1c7d2e-8a43-4f6d-9e57-3c2a1f4b5d60";
 const REMINDER: &str =
     "<system-reminder>\nThe list of tasks is empty. score 0.5 is no word of the user's.\n</system-reminder>";
+const INTERRUPTED: &str = "[Request interrupted by user for tool use]";
 
 /// One agent of a session: its system prompt, and what was said so far.
 struct Agent<'a> {
@@ -104,4 +105,19 @@ async fn the_loops_of_an_agent_and_its_sub_agent_keep_their_tiers() {
     // A reminder beside the result is no word of the user's.
     main.result(&[REMINDER]).await.expect("large", "affinity");
     search.result(&[REMINDER]).await.expect("small", "affinity");
+}
+
+#[tokio::test]
+async fn an_interruption_is_a_new_question() {
+    let stack = stack().await;
+    let requests = Cell::default();
+    let (mut main, mut search) = (Agent::new(&stack, &requests, MAIN), Agent::new(&stack, &requests, SEARCH));
+    main.told("score 0.1 Redesign the scheduler.").await.expect("large", "score");
+    search.told("score 0.9 Find all files that name the scheduler.").await.expect("small", "score");
+    main.result(&[]).await.expect("large", "affinity");
+    main.result(&[INTERRUPTED, "score 0.9 Only rename it."]).await.expect("small", "score");
+    main.result(&[]).await.expect("small", "affinity");
+    search.result(&[INTERRUPTED, "score 0.1 Say which of them is the best."]).await.expect("large", "score");
+    main.result(&[]).await.expect("small", "affinity");
+    search.result(&[]).await.expect("large", "affinity");
 }

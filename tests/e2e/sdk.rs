@@ -1,19 +1,28 @@
-//! The vendors' own clients, through Envoy: what they parse is what they parse when they ask the model directly.
+//! The vendors' own clients, through Envoy: what they parse is what they parse when they ask the model directly, and where their
+//! tool loops go.
 
 use crate::stack::Stack;
+use hybrid_llm_tests::envoy::Setup;
 use hybrid_llm_tests::http::Endpoint;
 use hybrid_llm_tests::upstream::StandIn;
 use hybrid_llm_tests::wait::PATIENCE;
 use hybrid_llm_tests::{artifacts, fetch, vendors};
+use serde_json::json;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use tokio::process::Command;
 
 /// Envoy before a stand-in that speaks all the vendors' APIs.
-async fn stack() -> (Stack, StandIn) {
+async fn stack(change: impl FnOnce(Setup) -> Setup) -> (Stack, StandIn) {
     let vendor = vendors::model().await;
     let endpoint = vendor.endpoint();
-    let stack = Stack::start(|setup| setup.cluster("llama-8b", &endpoint).cluster("gpt", &endpoint)).await;
+    let stack = Stack::start(|setup| change(setup.cluster("llama-8b", &endpoint).cluster("gpt", &endpoint))).await;
     (stack, vendor)
+}
+
+/// The Node clients, unless their tests are to be left out; a machine without Node is told what to do.
+fn node_clients() -> Option<PathBuf> {
+    fetch::node_sdks().unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn url(endpoint: &Endpoint) -> String {
@@ -47,7 +56,7 @@ fn count(printed: &str, word: &str) -> usize {
 
 #[tokio::test]
 async fn official_clients_read_the_models_own_answers() {
-    let (stack, vendor) = stack().await;
+    let (stack, vendor) = stack(|setup| setup).await;
     let urls = [url(&stack.envoy.listener), url(&vendor.endpoint())];
     let printed = run("python3", "drive.py", ("PYTHONPATH", fetch::sdks().unwrap()), &urls).await;
     assert_eq!(count(&printed, "same"), 74, "{printed}");
@@ -55,9 +64,32 @@ async fn official_clients_read_the_models_own_answers() {
 
 #[tokio::test]
 async fn official_node_clients_read_the_models_own_answers() {
-    let Some(clients) = fetch::node_sdks().unwrap() else { return };
-    let (stack, vendor) = stack().await;
+    let Some(clients) = node_clients() else { return };
+    let (stack, vendor) = stack(|setup| setup).await;
     let urls = [url(&stack.envoy.listener), url(&vendor.endpoint())];
     let printed = run("node", "drive.js", ("NODE_PATH", clients), &urls).await;
     assert_eq!(count(&printed, "same"), 52, "{printed}");
+}
+
+/// Cuts what the agents write at an interruption, so that it is not scored.
+fn cuts_interruptions(setup: Setup) -> Setup {
+    let mark = json!({"start": "[Request interrupted by user", "end": "]"});
+    setup.plugin("/pairs/chat/query", json!({"wrappers": ["system-reminder", mark]}))
+}
+
+#[tokio::test]
+async fn tool_loops_of_official_clients_stay_until_they_are_interrupted() {
+    let (stack, _vendor) = stack(cuts_interruptions).await;
+    let urls = [url(&stack.envoy.listener)];
+    let printed = run("python3", "loops.py", ("PYTHONPATH", fetch::sdks().unwrap()), &urls).await;
+    assert_eq!(count(&printed, "right"), 32, "{printed}");
+}
+
+#[tokio::test]
+async fn tool_loops_of_official_node_clients_stay_until_they_are_interrupted() {
+    let Some(clients) = node_clients() else { return };
+    let (stack, _vendor) = stack(cuts_interruptions).await;
+    let urls = [url(&stack.envoy.listener)];
+    let printed = run("node", "loops.js", ("NODE_PATH", clients), &urls).await;
+    assert_eq!(count(&printed, "right"), 32, "{printed}");
 }
