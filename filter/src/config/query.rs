@@ -2,7 +2,8 @@
 
 use super::error::{ConfigError, invalid, positive};
 use crate::request::query::{Context, NonText, QueryPolicy};
-use crate::request::wrappers::Wrapper;
+use crate::request::text_results::ResultMarks;
+use crate::request::wrappers::{Wrapper, Wrappers};
 use serde::Deserialize;
 use std::num::NonZeroUsize;
 
@@ -12,6 +13,7 @@ pub(super) struct RawQuery {
     context: RawContext,
     non_text: RawNonText,
     wrappers: Option<Vec<RawWrapper>>,
+    tool_results: Option<Vec<RawMarks>>,
     follow_up_words: Option<u32>,
 }
 
@@ -41,7 +43,7 @@ enum RawWrapper {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{start, end}")]
 struct RawMarks {
     start: String,
     end: String,
@@ -58,7 +60,9 @@ impl RawQuery {
                 Context::Turns(NonZeroUsize::new(turns).unwrap_or(NonZeroUsize::MIN))
             }
         };
-        let wrappers = self.wrappers.map(|raw| raw.into_iter().map(|raw| raw.check(at)).collect::<Result<_, _>>());
+        let wrappers =
+            self.wrappers.map(|raw| raw.into_iter().map(|raw| raw.check(at)).collect::<Result<Wrappers, _>>());
+        let results = self.tool_results.map(|raw| raw.into_iter().map(|raw| raw.check(at)).collect::<Result<_, _>>());
         Ok(QueryPolicy {
             context,
             non_text: match self.non_text {
@@ -66,6 +70,7 @@ impl RawQuery {
                 RawNonText::Score => NonText::Score,
             },
             wrappers: wrappers.transpose()?.unwrap_or(default.wrappers),
+            tool_results: results.transpose()?.unwrap_or(default.tool_results),
             follow_up_words: self.follow_up_words.map_or(default.follow_up_words, |words| words as usize),
         })
     }
@@ -79,8 +84,17 @@ impl RawWrapper {
                 Ok(Wrapper::tag(&name))
             }
             Self::Tag(name) => Err(invalid(&key, format!("{name:?}"), "is no tag's name; leave the brackets out")),
-            Self::Marks(RawMarks { start, end }) => Wrapper::marks(&start, &end)
-                .ok_or_else(|| invalid(&key, format!("{{start: {start:?}, end: {end:?}}}"), "has an empty mark")),
+            Self::Marks(marks) => Wrapper::marks(&marks.start, &marks.end).ok_or_else(|| marks.empty(&key)),
         }
+    }
+}
+
+impl RawMarks {
+    fn check(self, at: &str) -> Result<ResultMarks, ConfigError> {
+        ResultMarks::new(&self.start, &self.end).ok_or_else(|| self.empty(&format!("{at}.tool_results")))
+    }
+
+    fn empty(&self, key: &str) -> ConfigError {
+        invalid(key, format!("{{start: {:?}, end: {:?}}}", self.start, self.end), "has an empty mark")
     }
 }

@@ -24,11 +24,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether the model can answer a request: it has the capabilities, can write as much as the client lets it, and refuses
-    /// nothing that the request has. `header` gives a request header's value.
+    /// Whether the model can answer a request that has these `needs`: it has the capabilities, can write as much as the client
+    /// lets it, and refuses nothing that the request has. `header` gives a request header's value.
     #[must_use]
-    pub fn can_answer(&self, request: &Request<'_>, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> bool {
-        self.capabilities.is_none_or(|capabilities| request.needs.within(capabilities))
+    pub fn can_answer(&self, request: &Request<'_>, needs: Needs, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> bool {
+        self.capabilities.is_none_or(|capabilities| needs.within(capabilities))
             && self.output_tokens.is_none_or(|most| request.max_output_tokens <= most)
             && !self.refuses.refuse(request, header)
     }
@@ -104,5 +104,7 @@ fn capabilities(list: &[RawCapability]) -> Needs {
         json_schema: has(RawCapability::JsonSchema),
         thinking: has(RawCapability::Thinking),
         prefill: has(RawCapability::Prefill),
+        // Nothing that a list could name.
+        unknown: false,
     }
 }

@@ -9,7 +9,7 @@ pub mod explore;
 mod taken;
 
 use crate::config::{Affinity, Config, Dial, Overrides, Pair, RoutePolicy, Target};
-use crate::request::api::{Request, Unparsable};
+use crate::request::api::{Needs, Request, Unparsable};
 use crate::request::fit;
 use crate::request::query::NonText;
 use crate::terms::{Reason, Score, Tier};
@@ -151,11 +151,12 @@ pub fn before_score(
     if pair.small.context_tokens.is_some_and(|tokens| !fit::fits(request, tokens)) {
         return decided(Tier::Large, Reason::Context);
     }
-    let can_answer = |target: &Target| target.can_answer(request, &|name| lookup.header(name));
-    if !can_answer(&pair.small) {
+    let can_answer = |target: &Target, needs| target.can_answer(request, needs, &|name| lookup.header(name));
+    if !can_answer(&pair.small, request.needs) {
         return decided(Tier::Large, Reason::Capability);
     }
-    if !policy.shadow && !can_answer(&pair.large) {
+    // A part of unknown kind is nothing that a list could name: it counts against small alone, or both would refuse it.
+    if !policy.shadow && !can_answer(&pair.large, Needs { unknown: false, ..request.needs }) {
         return decided(Tier::Small, Reason::Capability);
     }
     // A small model of which nobody says what it can do is shown no images, whoever brought them and when.

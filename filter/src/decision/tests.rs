@@ -3,6 +3,7 @@
 use super::*;
 use crate::request::api::Api;
 
+mod agents;
 mod continued;
 mod needs;
 

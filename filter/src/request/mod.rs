@@ -3,4 +3,5 @@
 pub mod api;
 pub mod fit;
 pub mod query;
+pub mod text_results;
 pub mod wrappers;

@@ -1,7 +1,9 @@
 //! What is scored: which turns of a conversation, and which of their text.
 
 use crate::request::api::{JsonString, Request, Turn, Unparsable};
-use crate::request::wrappers::Wrapper;
+use crate::request::text_results::{self, ResultMarks};
+use crate::request::wrappers::{Wrapper, Wrappers};
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
 /// How the text to score is taken from a request.
@@ -12,7 +14,9 @@ pub struct QueryPolicy {
     /// What to do where the scored turns hold more than text.
     pub non_text: NonText,
     /// Harness text to be cut.
-    pub wrappers: Vec<Wrapper>,
+    pub wrappers: Wrappers,
+    /// What a user's turn begins with that is a tool's result, of harnesses that call tools without the API's help.
+    pub tool_results: Vec<ResultMarks>,
     /// A user's turn of at most this many words says too little: it is scored together with the turns before it. 0 scores
     /// every turn as it stands.
     pub follow_up_words: usize,
@@ -23,7 +27,13 @@ impl Default for QueryPolicy {
         Self {
             context: Context::LastUser,
             non_text: NonText::Large,
-            wrappers: vec![Wrapper::tag("system-reminder")],
+            // Of Claude Code; Cline and Roo Code; Codex; the titles, tags and suggestions of Open WebUI.
+            wrappers: ["system-reminder", "environment_details", "environment_context", "turn_aborted", "chat_history"]
+                .map(Wrapper::tag)
+                .into_iter()
+                .chain(Wrapper::marks("[Request interrupted by user", "]"))
+                .collect(),
+            tool_results: text_results::usual(),
             follow_up_words: 3,
         }
     }
@@ -68,8 +78,9 @@ impl QueryPolicy {
         let wanted = if let Context::Turns(turns) = self.context { turns.get() } else { 1 };
         let (mut taken, mut said, mut has_media) = (Vec::new(), 0, false);
         for turn in request.users.iter().rev() {
-            let text = self.text(&turn.texts)?;
-            has_media |= turn.media > 0;
+            let (text, is_result) = self.said(turn)?;
+            // Images beside a tool's result are the tool's, as long as there are no words.
+            has_media |= turn.media > 0 && !(text.is_empty() && (is_result || turn.tool_result));
             said += words(&text, self.follow_up_words.saturating_add(1));
             if !text.is_empty() {
                 taken.push(text);
@@ -91,23 +102,56 @@ impl QueryPolicy {
     /// # Errors
     /// The text that might end it is not UTF-8.
     pub fn in_tool_loop(&self, request: &Request<'_>) -> Result<bool, Unparsable> {
-        let Some(later) = request.users_at_result.and_then(|users| request.users.get(users..)) else {
+        if request.users_at_result.is_none() && self.tool_results.is_empty() {
             return Ok(false);
-        };
-        for turn in later {
-            if turn.media > 0 || !self.text(&turn.texts)?.is_empty() {
+        }
+        let later = request.users_at_result.and_then(|users| request.users.get(users..)).unwrap_or(&request.users);
+        for turn in later.iter().rev() {
+            if self.begins_with_the_users_words(turn) {
                 return Ok(false);
             }
+            let (text, is_result) = self.said(turn)?;
+            match (text.is_empty(), is_result) {
+                (false, _) => return Ok(false),
+                (true, true) => return Ok(true),
+                (true, false) if turn.media > 0 && !turn.tool_result => return Ok(false),
+                (true, false) => {}
+            }
         }
-        Ok(true)
+        Ok(request.users_at_result.is_some())
     }
 
-    /// The text of a turn, as [`Self::text`].
+    /// The user's words in a turn, harness text cut, and whether the turn is a tool's result that is written as text.
     ///
     /// # Errors
-    /// It is not UTF-8.
-    pub fn text_of(&self, turn: &Turn<'_>) -> Result<String, Unparsable> {
-        self.text(&turn.texts)
+    /// The text is not UTF-8.
+    fn said(&self, turn: &Turn<'_>) -> Result<(String, bool), Unparsable> {
+        let text = self.text(&turn.texts)?;
+        let is_result = self.tool_results.iter().any(|marks| marks.begin(&text));
+        if is_result {
+            return Ok((text_results::users_words(&text), true));
+        }
+        let words = text_results::unwrapped(&text);
+        Ok((if words.len() == text.len() { text } else { words.to_owned() }, false))
+    }
+
+    /// Whether the first byte shows that a turn is a user's, as that of most is: so no text is decoded only to see that.
+    fn begins_with_the_users_words(&self, turn: &Turn<'_>) -> bool {
+        let text = turn.texts.first().map(|piece| piece.contents().trim_ascii_start()).unwrap_or_default();
+        text.first().is_some_and(|&byte| {
+            byte.is_ascii_graphic()
+                && byte != b'\\'
+                && !self.wrappers.may_begin_with(byte)
+                && !self.tool_results.iter().any(|marks| marks.may_begin_with(byte))
+        })
+    }
+
+    /// The user's words in a turn, without harness text and tools' results.
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn words(&self, turn: &Turn<'_>) -> Result<String, Unparsable> {
+        self.said(turn).map(|(words, _)| words)
     }
 
     /// The text of some pieces, harness text cut and blank pieces left out.
@@ -118,10 +162,8 @@ impl QueryPolicy {
         let mut text = String::new();
         for piece in pieces {
             let mut decoded = piece.decode().ok_or(Unparsable)?;
-            for wrapper in &self.wrappers {
-                if let std::borrow::Cow::Owned(cut) = wrapper.cut(&decoded) {
-                    decoded = std::borrow::Cow::Owned(cut);
-                }
+            if let Cow::Owned(cut) = self.wrappers.cut(&decoded) {
+                decoded = Cow::Owned(cut);
             }
             if decoded.trim().is_empty() {
                 continue;
@@ -263,7 +305,7 @@ mod tests {
             {"type":"text","text":"\u003csystem-reminder\u003eThe user opened main.rs\u003c/system-reminder\u003e"},
             {"type":"text","text":"<system-reminder>x</system-reminder>Why does this not compile at all?"}]}]}"#;
         assert_eq!(text(&QueryPolicy::default(), body), "Why does this not compile at all?");
-        let none = QueryPolicy { wrappers: vec![], ..QueryPolicy::default() };
+        let none = QueryPolicy { wrappers: Wrappers::default(), ..QueryPolicy::default() };
         assert!(text(&none, body).starts_with("<system-reminder>The user opened"));
         let only = r#"{"messages":[{"role":"user","content":"Explain how rainbows form."},{"role":"assistant","content":"…"},
             {"role":"user","content":"<system-reminder>tick</system-reminder>"}]}"#;

@@ -1,6 +1,7 @@
 //! Cuts the text that agent harnesses wrap around a user's words, so that the words are scored and not the wrapping.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A pair of literal marks; what stands between them, marks included, is not the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,29 +29,17 @@ impl Wrapper {
         })
     }
 
-    /// Cuts every wrapped stretch. A mark without its counterpart is left as it stands: then it is what the user wrote
-    /// about, not what a harness did. Every byte is looked at a fixed number of times, whatever the text.
-    #[must_use]
-    pub fn cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut kept = String::new();
-        let (mut rest, mut from) = (text, 0);
-        while let Some(start) = rest.get(from..).and_then(|tail| find(tail, &self.start)).map(|at| from + at) {
-            let inside = start + self.start.len();
-            if !self.opens(rest.get(inside..).unwrap_or_default()) {
-                from = inside;
-                continue;
-            }
-            // Without an end from here on there is none for any later start either.
-            let Some(end) = rest.get(inside..).and_then(|tail| find(tail, &self.end)) else { break };
-            kept.push_str(rest.get(..start).unwrap_or_default());
-            rest = rest.get(inside + end + self.end.len()..).unwrap_or_default();
-            from = 0;
-        }
-        if rest.len() == text.len() {
-            return Cow::Borrowed(text);
-        }
-        kept.push_str(rest);
-        Cow::Owned(kept)
+    /// Which mark a text begins with, and the mark's length in bytes. Where both fit, the longer one counts.
+    fn mark(&self, text: &str) -> Option<(Kind, usize)> {
+        let starts = text.strip_prefix(self.start.as_str()).is_some_and(|after| self.opens(after));
+        let ends = text.starts_with(&self.end);
+        let kind = match (starts, ends, self.start.len().cmp(&self.end.len())) {
+            (true, true, std::cmp::Ordering::Equal) => Kind::Either,
+            (true, true, std::cmp::Ordering::Less) | (false, true, _) => Kind::End,
+            (true, ..) => Kind::Start,
+            (false, false, _) => return None,
+        };
+        Some((kind, if kind == Kind::End { self.end.len() } else { self.start.len() }))
     }
 
     /// A tag's name must end where the mark does: `<note` does not open `<notebook>`.
@@ -59,63 +48,172 @@ impl Wrapper {
     }
 }
 
-/// Where a mark stands first. The standard search for strings looks at each byte with more care than prose needs, in which
-/// the first character of a mark is rare.
-fn find(text: &str, mark: &str) -> Option<usize> {
-    let first = mark.chars().next()?;
-    let mut places = text.match_indices(first).map(|(at, _)| at);
-    places.find(|&at| text.get(at..).is_some_and(|tail| tail.starts_with(mark)))
+/// The wrappers that are cut together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrappers {
+    wrappers: Vec<Wrapper>,
+    /// The characters that their marks begin with, each once.
+    initials: Vec<char>,
+}
+
+impl FromIterator<Wrapper> for Wrappers {
+    fn from_iter<I: IntoIterator<Item = Wrapper>>(wrappers: I) -> Self {
+        let wrappers: Vec<Wrapper> = wrappers.into_iter().collect();
+        let marks = wrappers.iter().flat_map(|wrapper| [&wrapper.start, &wrapper.end]);
+        let mut initials: Vec<char> = marks.filter_map(|mark| mark.chars().next()).collect();
+        initials.sort_unstable();
+        initials.dedup();
+        Self { wrappers, initials }
+    }
+}
+
+impl Wrappers {
+    /// The text without its wrapped stretches.
+    #[must_use]
+    pub fn cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let stretches = self.stretches(text);
+        if stretches.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let (mut kept, mut from) = (String::new(), 0);
+        for stretch in stretches {
+            kept.push_str(text.get(from..stretch.start).unwrap_or_default());
+            from = stretch.end;
+        }
+        kept.push_str(text.get(from..).unwrap_or_default());
+        Cow::Owned(kept)
+    }
+
+    /// Whether a text that begins with this byte of UTF-8 may begin with a mark.
+    #[must_use]
+    pub fn may_begin_with(&self, byte: u8) -> bool {
+        self.initials.iter().any(|initial| initial.encode_utf8(&mut [0; 4]).as_bytes().first() == Some(&byte))
+    }
+
+    /// Where the wrapped stretches stand, marks included: in order, and apart from each other. Starts and ends are counted,
+    /// each wrapper's on its own, so that a stretch within another ends with that, and one that reaches beyond another's
+    /// end makes it longer. Where the counts do not agree:
+    ///
+    /// - A start without an end that begins a line is a harness's: it reaches to the first end, which belongs to a start
+    ///   within it, or else to the end of the text, since what harnesses write has many lines. Elsewhere in a line it
+    ///   is what the user writes about, and stays. So does an end with no stretch before it.
+    /// - An end without a start belongs to the same wrapper's stretch just before it, and what stands between is cut too.
+    ///
+    /// Every byte is looked at a fixed number of times, whatever the text.
+    #[must_use]
+    pub fn stretches(&self, text: &str) -> Vec<Range<usize>> {
+        let marks = self.marks(text);
+        if marks.is_empty() {
+            return Vec::new();
+        }
+        let marks = pair(marks, self.wrappers.len());
+        let mut stretches: Vec<Range<usize>> = Vec::new();
+        // Whose stretch the last one is, and where it ends.
+        let (mut whose, mut end) = (usize::MAX, 0);
+        for mark in marks {
+            let is_inside = mark.at.start < end;
+            let until = match (mark.is_start, mark.until) {
+                (true, Some(until)) => until,
+                (true, None) if is_inside || !begins_line(text.get(end..mark.at.start).unwrap_or_default()) => continue,
+                (true, None) => mark.first_end.unwrap_or(text.len()),
+                (false, None) if mark.wrapper == whose => mark.at.end,
+                (false, _) => continue,
+            };
+            match stretches.last_mut().filter(|_| is_inside || !mark.is_start) {
+                Some(last) if until > last.end => last.end = until,
+                Some(_) => continue,
+                None => stretches.push(mark.at.start..until),
+            }
+            (whose, end) = (mark.wrapper, until);
+        }
+        stretches
+    }
+
+    /// All marks in a text, by their place. The standard search for a character is much faster than a look at every byte.
+    fn marks(&self, text: &str) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        for &initial in &self.initials {
+            for (start, _) in text.match_indices(initial) {
+                let tail = text.get(start..).unwrap_or_default();
+                for (wrapper, (kind, length)) in
+                    self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))
+                {
+                    let at = start..start + length;
+                    marks.push(Mark { at, wrapper, kind, is_start: false, until: None, first_end: None });
+                }
+            }
+        }
+        // As many ordered runs as there are initials: this sort merges them in linear time.
+        marks.sort_by_key(|mark| mark.at.start);
+        marks
+    }
+}
+
+/// What a mark may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Start,
+    End,
+    /// Start and end are spelled alike, and take turns.
+    Either,
+}
+
+/// A mark in a text.
+#[derive(Debug)]
+struct Mark {
+    at: Range<usize>,
+    /// The wrapper's number.
+    wrapper: usize,
+    kind: Kind,
+    is_start: bool,
+    /// Where the stretch ends that it belongs to, counting starts and ends; `None`: it has no counterpart.
+    until: Option<usize>,
+    /// Of a start without a counterpart: where the next end of its wrapper ends.
+    first_end: Option<usize>,
+}
+
+/// Finds each mark's counterpart, as brackets are matched, and leaves out marks that overlap an earlier one of their wrapper.
+fn pair(mut marks: Vec<Mark>, wrappers: usize) -> Vec<Mark> {
+    let mut taken = vec![0; wrappers];
+    marks.retain(|mark| match taken.get_mut(mark.wrapper) {
+        Some(taken) if mark.at.start >= *taken => {
+            *taken = mark.at.end;
+            true
+        }
+        _ => false,
+    });
+    let mut open: Vec<Vec<usize>> = vec![Vec::new(); wrappers];
+    for number in 0..marks.len() {
+        let Some(mark) = marks.get_mut(number) else { continue };
+        let Some(open) = open.get_mut(mark.wrapper) else { continue };
+        mark.is_start = mark.kind == Kind::Start || (mark.kind == Kind::Either && open.is_empty());
+        if mark.is_start {
+            open.push(number);
+        } else if let Some(start) = open.pop() {
+            let end = mark.at.end;
+            mark.until = Some(end);
+            if let Some(start) = marks.get_mut(start) {
+                start.until = Some(end);
+            }
+        }
+    }
+    let mut next = vec![None; wrappers];
+    for mark in marks.iter_mut().rev() {
+        let Some(next) = next.get_mut(mark.wrapper) else { continue };
+        if mark.is_start {
+            mark.first_end = *next;
+        } else {
+            *next = Some(mark.at.end);
+        }
+    }
+    marks
+}
+
+/// Whether what follows this text stands at the beginning of a line, or of the text: at most blanks are before it.
+fn begins_line(before: &str) -> bool {
+    let before = before.trim_end_matches([' ', '\t']);
+    before.is_empty() || before.ends_with('\n')
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn wrapped_stretches_are_cut() {
-        let tag = Wrapper::tag("system-reminder");
-        let table = [
-            ("What is 2+2?", "What is 2+2?"),
-            ("<system-reminder>be brief</system-reminder>What is 2+2?", "What is 2+2?"),
-            ("a<system-reminder>\nx\n</system-reminder>b<system-reminder id=\"1\">y</system-reminder>c", "abc"),
-            ("<system-reminder></system-reminder>", ""),
-            ("what does <system-reminder> mean?", "what does <system-reminder> mean?"),
-            ("and </system-reminder>?", "and </system-reminder>?"),
-            ("<system-reminders>x</system-reminder>", "<system-reminders>x</system-reminder>"),
-            ("<system-reminders><system-reminder>x</system-reminder>", "<system-reminders>"),
-            ("中<system-reminder>文</system-reminder>字", "中字"),
-        ];
-        for (text, want) in table {
-            assert_eq!(tag.cut(text), want, "{text}");
-        }
-        let marks = Wrapper::marks("[[", "]]").unwrap();
-        assert_eq!(marks.cut("a [[b]] c [[d"), "a  c [[d");
-        let own = Wrapper::marks("<note from=", "</note>").unwrap();
-        assert_eq!(own.cut("a<note from=\"bot\">b</note>c"), "ac", "marks are taken as they stand, tags or not");
-        assert_eq!(Wrapper::marks("", "x"), None);
-    }
-
-    #[test]
-    fn many_starts_without_an_end_cost_one_look() {
-        let bomb = "<system-reminder>".repeat(100_000);
-        assert_eq!(Wrapper::tag("system-reminder").cut(&bomb), bomb);
-        let near = "<system-remindex".repeat(100_000);
-        assert_eq!(Wrapper::tag("system-reminder").cut(&near), near);
-    }
-
-    proptest! {
-        /// What comes out is what went in less whole stretches: nothing is added, and nothing outside them is lost.
-        #[test]
-        fn only_wrapped_text_goes(pieces in prop::collection::vec(("[a-z ]{0,8}", "[a-z ]{0,8}"), 0..6)) {
-            let wrapped: String = pieces.iter().map(|(own, theirs)| format!("{own}<w>{theirs}</w>")).collect();
-            let own: String = pieces.iter().map(|(own, _)| own.as_str()).collect();
-            prop_assert_eq!(Wrapper::tag("w").cut(&wrapped), own);
-        }
-
-        #[test]
-        fn any_text_is_taken_calmly(text in "[<>/w a中]{0,40}") {
-            prop_assert!(Wrapper::tag("w").cut(&text).len() <= text.len());
-        }
-    }
-}
+mod tests;

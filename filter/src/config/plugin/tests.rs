@@ -4,7 +4,8 @@ use super::*;
 use crate::config::{Affinity, Dial, Explore, Target};
 use crate::request::api::{Needs, Request};
 use crate::request::query::{Context, NonText, QueryPolicy};
-use crate::request::wrappers::Wrapper;
+use crate::request::text_results::ResultMarks;
+use crate::request::wrappers::{Wrapper, Wrappers};
 
 const FULL: &str = r#"{
     "scorer": {"cluster": "hybrid-llm-scorer", "timeout_ms": 100, "router": "default"},
@@ -75,12 +76,13 @@ fn json_with_white_space_before_it_is_no_struct() {
 }
 
 fn can(target: &Target, needs: Needs) -> bool {
-    target.can_answer(&Request { needs, ..Request::default() }, &|_| None)
+    target.can_answer(&Request::default(), needs, &|_| None)
 }
 
 #[test]
 fn what_else_can_be_set() {
-    let more = r#""query": {"context": {"turns": 3}, "non_text": "score", "wrappers": ["note", {"start": "[[", "end": "]]"}], "follow_up_words": 0},
+    let more = r#""query": {"context": {"turns": 3}, "non_text": "score", "wrappers": ["note", {"start": "[[", "end": "]]"}], "follow_up_words": 0,
+        "tool_results": [{"start": "Observation", "end": ":"}]},
         "affinity": "only_up", "affinity_header": "X-Session-Id", "explore": 0.01,
         "allow_override": true, "override_limits": {"small_share": {"ceiling": 0.5}, "threshold": {"floor": "0.25"}}"#;
     let text = FULL.replace(r#""allow_override": false"#, more).replace(
@@ -93,7 +95,9 @@ fn what_else_can_be_set() {
     let pair = &config.pairs["chat"];
     assert_eq!(pair.query.context, Context::Turns(3.try_into().unwrap()));
     assert_eq!((pair.query.non_text, pair.query.follow_up_words), (NonText::Score, 0));
-    assert_eq!(pair.query.wrappers, [Wrapper::tag("note"), Wrapper::marks("[[", "]]").unwrap()]);
+    let marks = Wrapper::marks("[[", "]]").unwrap();
+    assert_eq!(pair.query.wrappers, Wrappers::from_iter([Wrapper::tag("note"), marks]));
+    assert_eq!(pair.query.tool_results, [ResultMarks::new("Observation", ":").unwrap()]);
     assert_eq!((pair.affinity, pair.affinity_header.as_deref()), (Affinity::OnlyUp, Some("x-session-id")));
     assert_eq!(pair.explore, Explore::new(0.01).unwrap());
     assert_eq!(pair.override_limits.small_share, Some((0.0, 0.5)));
@@ -167,6 +171,8 @@ fn errors_name_key_and_value() {
         (r#""allow_override": false"#, r#""query": {"wrappers": ["<note>"]}"#),
         (r#""allow_override": false"#, r#""query": {"wrappers": [{"start": "[[", "end": ""}]}"#),
         (r#""allow_override": false"#, r#""query": {"wrappers": [5]}"#),
+        (r#""allow_override": false"#, r#""query": {"tool_results": [{"start": "", "end": ":"}]}"#),
+        (r#""allow_override": false"#, r#""query": {"tool_results": ["Observation:"]}"#),
         (r#""allow_override": false"#, r#""query": {"wrappers": [{"start": "[[", "end": "]]", "tag": "x"}]}"#),
         (r#""allow_override": false"#, r#""affinity_header": "X-Hybrid-LLM-Session""#),
         (r#""allow_override": false"#, r#""override_limits": {"threshold": {"floor": 0.9, "ceiling": 0.5}}"#),

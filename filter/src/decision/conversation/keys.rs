@@ -63,7 +63,7 @@ impl Keys {
         let cache_key = ids.cache_key.and_then(|key| key.decode());
         let user = ids.user.and_then(|user| user.decode());
         let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, ends(first), ends(last)));
-        let said = |turn: &_| Some(query.text_of(turn).ok()?).filter(|text| !text.is_empty());
+        let said = |turn: &_| Some(query.words(turn).ok()?).filter(|text| !text.is_empty());
         let first = request.users.iter().find_map(said);
         let mut latest = request.users.iter().rev().filter_map(said);
         let (turn, before) = match (first, latest.next()) {

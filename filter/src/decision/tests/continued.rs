@@ -279,3 +279,27 @@ fn a_header_is_the_second_guess() {
         assert_eq!(store.chat(&policy, &compacted, scored(Tier::Small)), want, "{session:?}");
     }
 }
+
+/// Words that stand before a result, and results that are written as text, are not what a loop is known by.
+#[test]
+fn a_loop_is_known_whatever_stands_beside_its_results() {
+    let policy = with(serde_json::json!({}));
+    let ask = |store: &Store, body: &serde_json::Value| {
+        store.send(&policy, Api::AnthropicMessages, &body.to_string(), scored(Tier::Small))
+    };
+    let body = |turns: &[serde_json::Value]| serde_json::json!({"model": "auto", "max_tokens": 9, "messages": turns});
+    let called = |text: &str| serde_json::json!({"role": "assistant", "content": text});
+    let used = serde_json::json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]});
+    let result = serde_json::json!({"type": "tool_result", "tool_use_id": "t", "content": "rain"});
+    let before = serde_json::json!({"role": "user", "content": [{"type": "text", "text": "Here it is:"}, result]});
+    let text = serde_json::json!({"role": "user", "content": [{"type": "text", "text": "[read_file for 'a.rs'] Result:"},
+        {"type": "text", "text": "fn main() {}"}]});
+    for (call, result) in [(used, before), (called("<read_file><path>a.rs</path></read_file>"), text)] {
+        let store = Store::default();
+        assert!(ask(&store, &body(&[user(RAIN)])).starts_with("ask"));
+        let once = [user(RAIN), call.clone(), result.clone()];
+        assert_eq!(ask(&store, &body(&once)), "small affinity", "{result}");
+        let twice = [&once[..], &[call, result.clone()]].concat();
+        assert_eq!(ask(&store, &body(&twice)), "small affinity", "{result}");
+    }
+}

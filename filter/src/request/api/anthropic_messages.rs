@@ -206,14 +206,14 @@ impl<'a> Block<'a> {
             Some("thinking" | "redacted_thinking" | "compaction") => turn.reasoning = true,
             // Tools that the API runs itself stand in the model's own turn, with what they gave back. A request that ends in
             // them goes on with a turn that was paused.
-            Some("tool_result") => turn.tool_result = true,
+            Some("tool_result") => turn.end_result(),
             Some("server_tool_use" | "mcp_tool_use") => turn.hosted_call(),
             Some(kind) if kind.ends_with("_tool_result") => turn.hosted_call(),
             Some("tool_use") => turn.needs.tools = true,
             Some("tool_reference" | "tool_addition" | "tool_removal" | "mcp_tool_listing") => {}
             Some("fallback" | "browser_state") => {}
             Some(kind) if kind.ends_with("_result") => {}
-            Some(_) => turn.medium(Medium::Unknown),
+            Some(kind) => turn.medium(Medium::of_type(kind)),
         }
     }
 }

@@ -130,11 +130,12 @@ fn block<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
 fn read_block<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
     match name {
         "toolResult" => {
-            turn.tool_result = true;
             json.if_members(|name, json| match name {
                 "content" => turn.read_result(json, leaf),
                 _ => Ok(()),
-            })
+            })?;
+            turn.end_result();
+            Ok(())
         }
         "guardContent" => leaf_text(turn, json),
         "toolUse" => {
@@ -170,7 +171,7 @@ fn read_leaf<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk
             return document(turn, json);
         }
         "cachePoint" => {}
-        _ => turn.medium(Medium::Unknown),
+        _ => turn.medium(Medium::of_type(name)),
     }
     Ok(())
 }

@@ -84,41 +84,65 @@ fn content<'a>(json: &mut Cursor<'a>, speaker: Speaker) -> Result<Turn<'a>, Unpa
 }
 
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    json.members(|name, json| match name {
-        "text" => json.string().map(|text| turn.texts.extend(text)),
-        "functionResponse" | "function_response" | "toolResponse" | "tool_response" => {
-            turn.tool_result = true;
-            json.if_members(|name, json| match name {
-                "parts" => turn.read_result(json, |turn, json| json.members(|name, json| blob(turn, name, json))),
-                _ => turn.read_other(json),
-            })
+    read_part(turn, json, |turn, name, json| {
+        match name {
+            "text" => turn.texts.extend(json.string()?),
+            "functionResponse" | "function_response" | "toolResponse" | "tool_response" => {
+                json.if_members(|name, json| match name {
+                    "parts" => turn.read_result(json, |turn, json| read_part(turn, json, |_, _, _| Ok(false))),
+                    _ => turn.read_other(json),
+                })?;
+                turn.end_result();
+            }
+            "functionCall" | "function_call" => {
+                turn.needs.tools = true;
+                turn.read_other(json)?;
+            }
+            "toolCall"
+            | "tool_call"
+            | "executableCode"
+            | "executable_code"
+            | "codeExecutionResult"
+            | "code_execution_result" => {
+                turn.needs.hosted_tools = true;
+                turn.read_other(json)?;
+            }
+            "thoughtSignature" | "thought_signature" => turn.reasoning = true,
+            _ => return Ok(false),
         }
-        "functionCall" | "function_call" => {
-            turn.needs.tools = true;
-            turn.read_other(json)
-        }
-        "toolCall"
-        | "tool_call"
-        | "executableCode"
-        | "executable_code"
-        | "codeExecutionResult"
-        | "code_execution_result" => {
-            turn.needs.hosted_tools = true;
-            turn.read_other(json)
-        }
-        "thoughtSignature" | "thought_signature" => {
-            turn.reasoning = true;
-            Ok(())
-        }
-        _ => blob(turn, name, json),
+        Ok(true)
     })
 }
 
-/// A member of a part that is an image, a recording or a file, in place or by its address; any other is passed over.
-fn blob<'a>(turn: &mut Turn<'a>, name: &str, json: &mut Cursor<'a>) -> Walk {
-    if !matches!(name, "inlineData" | "inline_data" | "fileData" | "file_data") {
-        return Ok(());
+/// Reads a part: one member says what it is, others may say something about it. `read` tells whether it knows a member; an
+/// image, a recording or a file is known here.
+fn read_part<'a>(
+    turn: &mut Turn<'a>,
+    json: &mut Cursor<'a>,
+    read: impl Fn(&mut Turn<'a>, &str, &mut Cursor<'a>) -> Result<bool, Unparsable>,
+) -> Walk {
+    let (mut is_known, mut unknown) = (false, None);
+    json.members(|name, json| {
+        match name {
+            "inlineData" | "inline_data" | "fileData" | "file_data" => {
+                blob(turn, json)?;
+                is_known = true;
+            }
+            "thought" | "videoMetadata" | "video_metadata" | "mediaResolution" | "media_resolution"
+            | "partMetadata" | "part_metadata" => {}
+            _ if read(turn, name, json)? => is_known = true,
+            _ => unknown = Some(Medium::of_type(name)),
+        }
+        Ok(())
+    })?;
+    if let Some(medium) = unknown.filter(|_| !is_known) {
+        turn.medium(medium);
     }
+    Ok(())
+}
+
+/// An image, a recording or a file, in place or by its address.
+fn blob<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     let mut medium = Medium::File;
     json.if_members(|name, json| match name {
         "mimeType" | "mime_type" => json.string().map(|name| {

@@ -72,6 +72,11 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
             Ok(())
         }
         "content" => turn.read_content(json, part),
+        // Ollama's: images beside the content.
+        "images" if json.peek() == Some(b'[') => json.elements(|_| {
+            turn.medium(Medium::Image);
+            Ok(())
+        }),
         "tool_calls" if json.peek() == Some(b'[') => tool_calls(&mut turn, json),
         "function_call" if json.peek() == Some(b'{') => {
             turn.needs.tools = true;
@@ -120,7 +125,7 @@ fn extra_content<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
 }
 
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
-    let (mut kind, mut text) = (None, None);
+    let (mut kind, mut text, mut named) = (None, None, Medium::Unknown);
     json.members(|name, json| match name {
         "type" => json.string().map(|string| kind = string),
         "text" | "refusal" => json.string().map(|string| text = string),
@@ -130,7 +135,12 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
             turn.reasoning |= json.id()?.is_some();
             Ok(())
         }
-        _ => Ok(()),
+        _ => {
+            if named == Medium::Unknown {
+                named = Medium::of_type(name);
+            }
+            Ok(())
+        }
     })?;
     match kind.and_then(JsonString::decode).as_deref() {
         Some("text" | "refusal") => turn.texts.extend(text),
@@ -138,7 +148,10 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         Some("input_audio" | "audio_url") => turn.medium(Medium::Audio),
         Some("file" | "document_url") => turn.medium(Medium::File),
         Some("thinking" | "reference") => {}
-        _ => turn.medium(Medium::Unknown),
+        Some(kind) => turn.medium(Medium::of_type(kind)),
+        // Some servers take parts that do not say their type: `{"text"}`, `{"image"}`.
+        None if named == Medium::Unknown && text.is_some() => turn.texts.extend(text),
+        None => turn.medium(named),
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         // What one agent told another.
         Some("encrypted_content") => turn.reasoning = true,
         _ if printed => {}
-        _ => turn.medium(Medium::Unknown),
+        kind => turn.medium(kind.map_or(Medium::Unknown, Medium::of_type)),
     }
     Ok(())
 }

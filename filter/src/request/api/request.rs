@@ -26,7 +26,8 @@ pub struct Request<'a> {
     pub max_output_tokens: u64,
     /// What the request needs of a model beyond text.
     pub needs: Needs,
-    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result.
+    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result. A turn
+    /// that holds a result is two: what the user said before the result, and what after it.
     pub users_at_result: Option<usize>,
     /// It carries a model's reasoning or its signature, which another model may refuse.
     pub carries_reasoning: bool,
@@ -99,24 +100,29 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a turn, in the order of the conversation.
-    pub(super) fn push(&mut self, turn: Turn<'a>) {
+    pub(super) fn push(&mut self, mut turn: Turn<'a>) {
         self.texts.extend(turn.texts.iter().map(|text| text.contents()));
         self.texts.extend(&turn.other_texts);
         self.media += turn.media;
         self.needs.add(turn.needs);
         self.carries_reasoning |= turn.reasoning;
-        let is_result = turn.tool_result;
-        self.needs.tools |= is_result;
+        let is_user = turn.speaker == Speaker::User;
+        self.needs.tools |= turn.tool_result;
         // Only of the last turn is this so in the end.
-        self.needs.prefill = turn.speaker == Speaker::Model && !is_result && !turn.texts.is_empty();
-        match turn.speaker {
-            // Notes that an application slips in later are not the system prompt.
-            Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
-            Speaker::User if turn.says_something() => self.users.push(turn),
-            Speaker::System | Speaker::User | Speaker::Model => {}
+        self.needs.prefill = turn.speaker == Speaker::Model && !turn.tool_result && !turn.texts.is_empty();
+        let after_result = turn.split_after_result();
+        // Notes that an application slips in later are not the system prompt.
+        if turn.speaker == Speaker::System && self.users.is_empty() {
+            self.system.extend(turn.texts);
+        } else if is_user && after_result.is_none() && turn.says_something() {
+            self.users.push(turn);
         }
-        if is_result {
+        // Words before a result go with the call that it answers: they are neither a question nor a turn to know a loop by.
+        if let Some(rest) = after_result {
             self.users_at_result = Some(self.users.len());
+            if is_user && rest.says_something() {
+                self.users.push(rest);
+            }
         }
     }
 
@@ -152,16 +158,41 @@ pub struct Turn<'a> {
     pub media: u64,
     /// What the turn needs of a model.
     pub needs: Needs,
-    /// It holds the result of a tool call.
+    /// It holds the result of a tool call, or did before it was split there.
     pub tool_result: bool,
     /// It holds a model's reasoning.
     pub reasoning: bool,
+    /// How many of the texts and of the media stand before the end of the last result.
+    pub before_result: (usize, u64),
 }
 
 impl<'a> Turn<'a> {
-    /// Whether the speaker brings anything: not so where the turn only holds a tool's result, or nothing at all.
+    /// Whether the speaker brings anything: not so where the turn only holds a tool's result, or nothing at all. Images beside
+    /// a result are what the tool gave back, as long as there are no words.
     fn says_something(&self) -> bool {
         !self.texts.is_empty() || (self.media > 0 && !self.tool_result)
+    }
+
+    /// Notes that a tool's result ends here: the speaker's words that follow are said in the light of it.
+    pub(super) fn end_result(&mut self) {
+        self.tool_result = true;
+        self.before_result = (self.texts.len(), self.media);
+    }
+
+    /// Takes out what follows the last result; `None` where there is no result.
+    fn split_after_result(&mut self) -> Option<Self> {
+        self.tool_result.then(|| {
+            let (texts, media) = self.before_result;
+            let after = Self {
+                speaker: self.speaker,
+                texts: self.texts.split_off(texts.min(self.texts.len())),
+                media: self.media.saturating_sub(media),
+                tool_result: true,
+                ..Self::default()
+            };
+            self.media = media;
+            after
+        })
     }
 
     /// Reads content that is a string, or a list of parts each of which `part` reads.
@@ -212,7 +243,7 @@ impl<'a> Turn<'a> {
 
     /// Notes a call of a tool that the API runs itself, with what it gave back.
     pub(super) fn hosted_call(&mut self) {
-        self.tool_result = true;
+        self.end_result();
         self.needs.hosted_tools = true;
     }
 
@@ -232,7 +263,7 @@ impl<'a> Turn<'a> {
             Medium::Image => self.needs.vision = true,
             Medium::Audio => self.needs.audio = true,
             Medium::File => self.needs.files = true,
-            Medium::Unknown => {}
+            Medium::Unknown => self.needs.unknown = true,
         }
     }
 }
@@ -251,6 +282,21 @@ pub(super) enum Medium {
 }
 
 impl Medium {
+    /// The kind that the type or the name of a part speaks of, in APIs that do not have it themselves: servers take each other's
+    /// `input_image`, `video`, `audio_url` and their like.
+    pub(super) fn of_type(name: &str) -> Self {
+        let speaks_of = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if speaks_of(&["image", "video", "screenshot"]) {
+            Self::Image
+        } else if speaks_of(&["audio"]) {
+            Self::Audio
+        } else if speaks_of(&["file", "document"]) {
+            Self::File
+        } else {
+            Self::Unknown
+        }
+    }
+
     /// The kind that a MIME type names.
     pub(super) fn of_mime_type(name: &str) -> Self {
         match name.split('/').next() {
@@ -280,6 +326,8 @@ pub struct Needs {
     pub thinking: bool,
     /// It ends with the beginning of the model's answer, for the model to continue.
     pub prefill: bool,
+    /// It holds parts of a kind that this filter does not know, and so no list of what a model can do has them.
+    pub unknown: bool,
 }
 
 impl Needs {
@@ -300,6 +348,7 @@ impl Needs {
         self.json_schema |= other.json_schema;
         self.thinking |= other.thinking;
         self.prefill |= other.prefill;
+        self.unknown |= other.unknown;
     }
 }
 

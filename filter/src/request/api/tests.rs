@@ -49,6 +49,7 @@ fn digest(request: &Request<'_>) -> String {
         ("json_schema", needs.json_schema),
         ("thinking", needs.thinking),
         ("prefill", needs.prefill),
+        ("unknown parts", needs.unknown),
         ("ends in a tool result", QueryPolicy::default().in_tool_loop(request).unwrap()),
         ("carries reasoning", request.carries_reasoning),
         ("may be continued", request.may_be_continued()),
