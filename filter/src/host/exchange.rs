@@ -264,19 +264,16 @@ impl Exchange {
     fn send(&self, held: Held, decision: Decision) {
         let Held { routed, place, body_len, note, keys, will_be_stored } = held;
         let target = routed.pair.target(decision.tier);
-        match place {
-            Some(Place::Body(span)) => {
-                let head = proxy::request_body_until(span.end);
-                if let Some(spliced) = splice::replace_in_body(&head, &span, &target.model) {
-                    proxy::replace_body_head(body_len, head.len(), &spliced);
-                }
+        let (in_path, in_body) = place.map(Place::spans).unwrap_or_default();
+        if let Some(span) = in_body {
+            let head = proxy::request_body_until(span.end);
+            if let Some(spliced) = splice::replace_in_body(&head, &span, &target.model) {
+                proxy::replace_body_head(body_len, head.len(), &spliced);
             }
-            Some(Place::Path(span)) => {
-                if let Some(path) = splice::replace_in_path(&self.path.borrow(), &span, &target.model) {
-                    proxy::set_request_header(":path", Some(&path));
-                }
-            }
-            None => {}
+        }
+        if let Some(path) = in_path.and_then(|span| splice::replace_in_path(&self.path.borrow(), &span, &target.model))
+        {
+            proxy::set_request_header(":path", Some(&path));
         }
         self.set_cluster(&target.cluster);
         let stored = self.remember(&routed, keys, &decision).filter(|_| will_be_stored).map(StoredAnswer::new);

@@ -6,7 +6,7 @@ use super::*;
 fn decide(policy: &RoutePolicy, api: Api, fixture: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{fixture}.json"));
     let body = std::fs::read(path).unwrap();
-    let request = api.read("/v1/messages", &body).unwrap();
+    let request = api.read("/v1/publishers/anthropic/models/auto:rawPredict", &body).unwrap();
     let record = Record { last_tier: Tier::Small, assigned: None };
     told(plan_of(policy, Overrides::default(), &request, &Remembers(Some(record))).unwrap())
 }
@@ -21,6 +21,7 @@ fn a_question_beside_a_tools_result_is_scored() {
     let policy = with(serde_json::json!({"small": sees}));
     let table = [
         (AnthropicMessages, "anthropic_messages/question_beside_a_result", ASK),
+        (AnthropicMessages, "vertex_anthropic/question_beside_a_result", ASK),
         (AnthropicMessages, "anthropic_messages/question_beside_an_image_in_a_result", ASK),
         (BedrockInvoke, "bedrock_invoke/anthropic_question_beside_a_result", ASK),
         (BedrockInvoke, "bedrock_invoke/nova_question_beside_a_result", ASK),

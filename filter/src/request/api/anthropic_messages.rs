@@ -1,4 +1,5 @@
-//! Anthropic messages: `{"model", "max_tokens", "system", "messages": [{"role", "content": "…" | [blocks]}], …}`.
+//! Anthropic messages: `{"model", "max_tokens", "system", "messages": [{"role", "content": "…" | [blocks]}], …}`. On Google's
+//! Vertex AI the model is in the path.
 
 use super::json::{Cursor, Walk, once};
 use super::request::{Medium, Request, Speaker, Turn};

@@ -24,15 +24,17 @@ pub use text::JsonString;
 /// An LLM API, recognised by method and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Api {
-    /// OpenAI chat completions: `POST …/chat/completions`.
+    /// OpenAI chat completions: `POST …/chat/completions`, and Mistral's on Vertex AI:
+    /// `POST …/publishers/mistralai/models/MODEL:rawPredict` and `:streamRawPredict`.
     OpenAiChat,
     /// OpenAI completions, the older API: `POST …/completions`.
     OpenAiCompletions,
     /// OpenAI responses: `POST …/responses`.
     OpenAiResponses,
-    /// Anthropic messages: `POST …/v1/messages`.
+    /// Anthropic messages: `POST …/v1/messages`, and on Vertex AI `POST …/publishers/anthropic/models/MODEL:rawPredict` and
+    /// `:streamRawPredict`.
     AnthropicMessages,
-    /// Gemini: `POST …/models/MODEL:generateContent` and `:streamGenerateContent`.
+    /// Gemini: `POST …/models/MODEL:generateContent` and `:streamGenerateContent`; the colon may be escaped.
     Gemini,
     /// Amazon Bedrock's one API for all models: `POST /model/MODEL/converse` and `/converse-stream`.
     BedrockConverse,
@@ -67,9 +69,7 @@ impl Api {
             "responses" => Some(Self::OpenAiResponses),
             // Not `/v1/threads/ID/messages`, which is OpenAI's.
             "messages" if front.ends_with("/v1") => Some(Self::AnthropicMessages),
-            _ => [Self::Gemini, Self::BedrockConverse, Self::BedrockInvoke]
-                .into_iter()
-                .find(|api| path::model_segment(*api, path).is_some()),
+            _ => Self::ALL.iter().copied().find(|api| path::model_segment(*api, path).is_some()),
         }
     }
 
@@ -78,6 +78,24 @@ impl Api {
     pub fn model_in_path(self, path: &str) -> Option<ModelName<'_>> {
         let span = path::model_segment(self, path::without_query(path))?;
         Some(ModelName { name: path::decode_segment(path.get(span.clone())?), place: Place::Path(span) })
+    }
+
+    /// The model that a request asks for whose body is not one of this API, so that its name can be replaced all the same: the
+    /// one in the path, or the body's where that is one JSON object with one `model` in it, whatever else it holds.
+    #[must_use]
+    pub fn model<'a>(self, path: &'a str, body: &'a [u8]) -> Option<ModelName<'a>> {
+        let named = || Request { model: self.model_in_path(path), ..Request::default() };
+        let (mut json, mut request, mut seen) = (Cursor::new(body), named(), false);
+        let is_in_body = match self {
+            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::AnthropicMessages => true,
+            Self::Gemini | Self::BedrockConverse | Self::BedrockInvoke => false,
+        };
+        let walked = is_in_body
+            && json
+                .members(|name, json| if name == "model" { request.read_model(json, &mut seen) } else { Ok(()) })
+                .is_ok()
+            && json.end().is_ok();
+        if walked { request.model } else { named().model }
     }
 
     /// Reads what routing needs from a whole body, in one pass that borrows from it.

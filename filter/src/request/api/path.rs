@@ -14,12 +14,13 @@ pub(super) fn without_query(path: &str) -> &str {
 pub(super) fn model_segment(api: Api, path: &str) -> Option<Range<usize>> {
     let (front, last) = path.rsplit_once('/')?;
     let (mark, name) = match api {
-        Api::Gemini => {
-            let (name, method) = last.rsplit_once(':')?;
-            (["generateContent", "streamGenerateContent"].contains(&method) && front.ends_with("/models"))
-                .then_some(())?;
-            ("", name)
+        Api::Gemini => ("/models/", before_method(last, ["generateContent", "streamGenerateContent"])?),
+        // Vertex AI takes the bodies of other vendors as they are; a count of tokens is made under the name of a model.
+        Api::AnthropicMessages => {
+            let name = before_method(last, RAW).filter(|name| *name != "count-tokens")?;
+            ("/publishers/anthropic/models/", name)
         }
+        Api::OpenAiChat => ("/publishers/mistralai/models/", before_method(last, RAW)?),
         Api::BedrockConverse => {
             ["converse", "converse-stream"].contains(&last).then_some(())?;
             ("/model/", front.rsplit_once('/')?.1)
@@ -28,11 +29,19 @@ pub(super) fn model_segment(api: Api, path: &str) -> Option<Range<usize>> {
             ["invoke", "invoke-with-response-stream"].contains(&last).then_some(())?;
             ("/model/", front.rsplit_once('/')?.1)
         }
-        Api::OpenAiChat | Api::OpenAiCompletions | Api::OpenAiResponses | Api::AnthropicMessages => return None,
+        Api::OpenAiCompletions | Api::OpenAiResponses => return None,
     };
     // `name` is a slice of `path`, so that the distance of the two pointers is its place.
     let start = (name.as_ptr() as usize).checked_sub(path.as_ptr() as usize)?;
     (!name.is_empty() && path.get(..start)?.ends_with(mark)).then_some(start..start + name.len())
+}
+
+const RAW: [&str; 2] = ["rawPredict", "streamRawPredict"];
+
+/// What stands before one of these methods and its colon, which some clients escape.
+fn before_method<'a>(segment: &'a str, methods: [&str; 2]) -> Option<&'a str> {
+    let name = methods.iter().find_map(|method| segment.strip_suffix(method))?;
+    [":", "%3A", "%3a"].iter().find_map(|colon| name.strip_suffix(colon))
 }
 
 /// A path segment's text; one that is not percent-encoded UTF-8 is taken as it stands.
@@ -59,12 +68,13 @@ pub(super) fn decode_segment(segment: &str) -> Cow<'_, str> {
 }
 
 /// Spells a name as one path segment: every byte but the unreserved ones (RFC 3986, section 2.3) is percent-encoded, as
-/// Bedrock's and Google's own clients do with the colons and slashes of model ids.
+/// Bedrock's and Google's own clients do with the colons and slashes of model ids. An `@`, which parts name and version on Vertex
+/// AI, stays, as a segment may have it and Anthropic's clients send it.
 #[must_use]
 pub fn encode_segment(name: &str) -> String {
     let mut segment = String::with_capacity(name.len());
     for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
             segment.push(char::from(byte));
         } else {
             // Writing into a string does not fail.
@@ -86,6 +96,31 @@ mod tests {
             (Api::Gemini, "/v1beta/models/auto:streamGenerateContent?alt=sse", Some("auto")),
             (Api::Gemini, "/v1/projects/p/locations/l/publishers/google/models/auto:generateContent", Some("auto")),
             (Api::Gemini, "/v1beta/models/auto:countTokens", None),
+            (Api::Gemini, "/v1beta/models/auto%3AgenerateContent", Some("auto")),
+            (Api::Gemini, "/v1beta/models/a%3ab%3astreamGenerateContent?alt=sse", Some("a:b")),
+            (Api::Gemini, "/v1beta/models/%3AgenerateContent", None),
+            (Api::Gemini, "/v1beta/models/autogenerateContent", None),
+            (Api::Gemini, "/v1/projects/p/locations/l/publishers/anthropic/models/auto:rawPredict", None),
+            (
+                Api::AnthropicMessages,
+                "/v1/projects/p/locations/l/publishers/anthropic/models/auto:rawPredict",
+                Some("auto"),
+            ),
+            (
+                Api::AnthropicMessages,
+                "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-4@20250514:streamRawPredict?x=y",
+                Some("claude-opus-4@20250514"),
+            ),
+            (Api::AnthropicMessages, "/publishers/anthropic/models/auto%3ArawPredict", Some("auto")),
+            (Api::AnthropicMessages, "/v1/publishers/anthropic/models/count-tokens:rawPredict", None),
+            (Api::AnthropicMessages, "/v1/publishers/mistralai/models/auto:rawPredict", None),
+            (Api::AnthropicMessages, "/v1/messages", None),
+            (
+                Api::OpenAiChat,
+                "/v1/projects/p/locations/l/publishers/mistralai/models/auto:streamRawPredict",
+                Some("auto"),
+            ),
+            (Api::OpenAiChat, "/v1/publishers/anthropic/models/auto:rawPredict", None),
             (Api::Gemini, "/v1beta/models/:generateContent", None),
             (Api::Gemini, "/v1beta/tuned/auto:generateContent", None),
             (Api::BedrockConverse, "/model/anthropic.claude-v2%3A1/converse", Some("anthropic.claude-v2:1")),
@@ -103,6 +138,12 @@ mod tests {
             let model = api.model_in_path(path);
             assert_eq!(model.as_ref().map(|model| model.name.as_ref()), want, "{path}");
         }
+    }
+
+    #[test]
+    fn versions_stand_in_the_path_as_clients_send_them() {
+        assert_eq!(encode_segment("claude-opus-4@20250514"), "claude-opus-4@20250514");
+        assert_eq!(encode_segment("vendor/model-v1:0"), "vendor%2Fmodel-v1%3A0");
     }
 
     #[test]

@@ -64,7 +64,12 @@ impl<'a> Request<'a> {
         }
         let name = JsonString::new(value).and_then(JsonString::decode).ok_or(super::Unparsable)?;
         let end = json.at();
-        self.model = Some(ModelName { name, place: Place::Body(end - value.len()..end) });
+        let span = end - value.len()..end;
+        self.model = Some(match self.model.take() {
+            // Named twice, and the servers compare: both are rewritten.
+            Some(ModelName { name, place: Place::Path(path) }) => ModelName { name, place: Place::Both(path, span) },
+            _ => ModelName { name, place: Place::Body(span) },
+        });
         Ok(())
     }
 
@@ -379,4 +384,18 @@ pub enum Place {
     Body(Range<usize>),
     /// Byte range of the segment, or of its part, in the path.
     Path(Range<usize>),
+    /// It stands in both: the range in the path, and that in the body.
+    Both(Range<usize>, Range<usize>),
+}
+
+impl Place {
+    /// The range in the path and the one in the body.
+    #[must_use]
+    pub fn spans(self) -> (Option<Range<usize>>, Option<Range<usize>>) {
+        match self {
+            Self::Body(span) => (None, Some(span)),
+            Self::Path(span) => (Some(span), None),
+            Self::Both(in_path, in_body) => (Some(in_path), Some(in_body)),
+        }
+    }
 }

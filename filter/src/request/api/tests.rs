@@ -7,22 +7,26 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::Path;
 
-/// An API's folder of fixtures, and a path of its requests.
-fn folder(api: Api) -> (&'static str, &'static str) {
-    match api {
-        Api::OpenAiChat => ("openai_chat", "/v1/chat/completions"),
-        Api::OpenAiCompletions => ("openai_completions", "/v1/completions"),
-        Api::OpenAiResponses => ("openai_responses", "/v1/responses"),
-        Api::AnthropicMessages => ("anthropic_messages", "/v1/messages"),
-        Api::Gemini => ("gemini", "/v1beta/models/auto:generateContent"),
-        Api::BedrockConverse => ("bedrock_converse", "/model/auto/converse"),
-        Api::BedrockInvoke => ("bedrock_invoke", "/model/auto/invoke"),
-    }
-}
+/// The APIs, the folders of their fixtures, and a path of such requests.
+const FOLDERS: [(Api, &str, &str); 9] = [
+    (Api::OpenAiChat, "openai_chat", "/v1/chat/completions"),
+    (Api::OpenAiChat, "vertex_mistral", "/v1/projects/p/locations/l/publishers/mistralai/models/auto:streamRawPredict"),
+    (Api::OpenAiCompletions, "openai_completions", "/v1/completions"),
+    (Api::OpenAiResponses, "openai_responses", "/v1/responses"),
+    (Api::AnthropicMessages, "anthropic_messages", "/v1/messages"),
+    (
+        Api::AnthropicMessages,
+        "vertex_anthropic",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/auto:streamRawPredict",
+    ),
+    (Api::Gemini, "gemini", "/v1beta/models/auto:generateContent"),
+    (Api::BedrockConverse, "bedrock_converse", "/model/auto/converse"),
+    (Api::BedrockInvoke, "bedrock_invoke", "/model/auto/invoke"),
+];
 
-/// Every fixture of an API, by name.
-fn fixtures(api: Api) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder(api).0);
+/// Every fixture of a folder, by name.
+fn fixtures(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
@@ -72,10 +76,10 @@ fn digest(request: &Request<'_>) -> String {
 
 #[test]
 fn every_fixture_is_read() {
-    for &api in Api::ALL {
-        let (name, path) = folder(api);
+    assert!(Api::ALL.iter().all(|api| FOLDERS.iter().any(|(with, ..)| with == api)));
+    for (api, name, path) in FOLDERS {
         let mut report = String::new();
-        for (fixture, body) in fixtures(api) {
+        for (fixture, body) in fixtures(name) {
             let request = api.read(path, &body).unwrap_or_else(|Unparsable| panic!("{name}/{fixture}"));
             assert_eq!(request.model.as_ref().unwrap().name, "auto", "{name}/{fixture}");
             writeln!(report, "{fixture}: {}", digest(&request)).unwrap();
@@ -86,7 +90,7 @@ fn every_fixture_is_read() {
 
 #[test]
 fn apis_are_recognised_by_method_and_path() {
-    let table: [(&str, &str, Option<Api>); 27] = [
+    let table: [(&str, &str, Option<Api>); 33] = [
         ("POST", "/v1/chat/completions", Some(Api::OpenAiChat)),
         ("POST", "/v1/chat/completions?api-version=1", Some(Api::OpenAiChat)),
         ("POST", "/openai/deployments/x/chat/completions", Some(Api::OpenAiChat)),
@@ -109,6 +113,12 @@ fn apis_are_recognised_by_method_and_path() {
         ("POST", "/v1beta/models/gemini-2.5-pro:generateContent", Some(Api::Gemini)),
         ("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", Some(Api::Gemini)),
         ("POST", "/v1beta/models/gemini-2.5-pro:countTokens", None),
+        ("POST", "/v1beta/models/gemini-2.5-pro%3AgenerateContent", Some(Api::Gemini)),
+        ("POST", "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", Some(Api::AnthropicMessages)),
+        ("POST", "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict", None),
+        ("POST", "/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict", Some(Api::OpenAiChat)),
+        ("POST", "/v1/projects/p/locations/l/publishers/other/models/m:rawPredict", None),
+        ("POST", "/v1/projects/p/locations/l/endpoints/1:rawPredict", None),
         ("POST", "/model/amazon.nova-lite-v1%3A0/converse", Some(Api::BedrockConverse)),
         ("POST", "/model/amazon.nova-lite-v1%3A0/converse-stream", Some(Api::BedrockConverse)),
         ("POST", "/model/m/invoke-with-response-stream", Some(Api::BedrockInvoke)),
@@ -148,8 +158,7 @@ fn what_is_no_request_is_unparsable() {
         r#"{"contents":["x"]}"#,
         r#"{"inputText":5}"#,
     ];
-    for &api in Api::ALL {
-        let (_, path) = folder(api);
+    for (api, name, path) in FOLDERS {
         for body in bodies {
             // Bodies of one API may be fine in another.
             if api == Api::OpenAiCompletions && body.contains("prompt") && !body.contains('[') {
@@ -160,7 +169,7 @@ fn what_is_no_request_is_unparsable() {
             }
             assert_eq!(api.read(path, body.as_bytes()), Err(Unparsable), "{api:?} {body}");
         }
-        for (fixture, body) in fixtures(api) {
+        for (fixture, body) in fixtures(name) {
             let cut = &body[..body.len() - 3];
             assert_eq!(api.read(path, cut), Err(Unparsable), "{api:?} {fixture}");
             assert_eq!(api.read(path, &[&body[..], b"x"].concat()), Err(Unparsable), "{api:?} {fixture}");
@@ -170,9 +179,8 @@ fn what_is_no_request_is_unparsable() {
 
 #[test]
 fn members_that_matter_may_stand_only_once() {
-    for &api in Api::ALL {
-        let (_, path) = folder(api);
-        for (fixture, body) in fixtures(api) {
+    for (api, name, path) in FOLDERS {
+        for (fixture, body) in fixtures(name) {
             let text = std::str::from_utf8(&body).unwrap().trim();
             for member in ["model", "messages", "input", "contents", "inputText"] {
                 let value: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -202,6 +210,48 @@ fn the_model_and_its_place() {
     // A model in the body of an API that has it in the path is none of our business.
     let gemini = Api::Gemini.read("/v1/models/auto:generateContent", br#"{"model":"x","contents":[]}"#).unwrap();
     assert_eq!(gemini.model.unwrap().place, Place::Path(11..15));
+}
+
+/// A request that is not of the path's API still has its model replaced.
+#[test]
+fn the_model_of_another_apis_body() {
+    let model = |api: Api, path: &str, body: &str| {
+        api.model(path, body.as_bytes()).map(|model| (model.name.into_owned(), model.place))
+    };
+    let in_body = |body| model(Api::OpenAiChat, "/v1/chat/completions", body);
+    let of_responses = r#"{"model" : "a\u0075to","input":[{"role":"user"}]}"#;
+    assert_eq!(Api::OpenAiChat.read("/v1/chat/completions", of_responses.as_bytes()), Err(Unparsable));
+    assert_eq!(in_body(of_responses), Some(("auto".to_owned(), Place::Body(11..22))));
+    assert_eq!(in_body(r#"{"messages":"hi","model":"auto"}"#), Some(("auto".to_owned(), Place::Body(25..31))));
+    let others = [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"messages":[]}"#,
+        r#"{"model":null}"#,
+        r#"{"model":5}"#,
+        r#"{"model":"auto""#,
+        r#"{"model":"auto"}x"#,
+        r#"{"model":"auto","model":"auto"}"#,
+        r#"[{"model":"auto"}]"#,
+        r#"{"a":{"model":"auto"}}"#,
+        "{\"model\":\"\u{0}\"}",
+    ];
+    for body in others {
+        assert_eq!(in_body(body), None, "{body}");
+    }
+    let path = "/v1beta/models/auto:generateContent";
+    for body in ["{", r#"{"model":"x","messages":[]}"#] {
+        assert_eq!(model(Api::Gemini, path, body), Some(("auto".to_owned(), Place::Path(15..19))), "{body}");
+    }
+    // Where both name it, both are replaced.
+    let path = "/publishers/mistralai/models/auto:rawPredict";
+    let both = Place::Both(29..33, 9..15);
+    assert_eq!(model(Api::OpenAiChat, path, r#"{"model":"auto","input":5}"#), Some(("auto".to_owned(), both.clone())));
+    assert_eq!(model(Api::OpenAiChat, path, "{"), Some(("auto".to_owned(), Place::Path(29..33))));
+    let read = Api::OpenAiChat.read(path, br#"{"model":"auto","messages":[]}"#).unwrap();
+    assert_eq!(read.model.map(|model| model.place), Some(both));
 }
 
 #[test]
@@ -261,9 +311,8 @@ fn odd_values_anywhere_are_taken_calmly() {
     let objects = format!("{}1{}", "{\"content\":".repeat(5_000), "}".repeat(5_000));
     let odd =
         ["null", "0", "-1e999", "true", "\"\\ud800\"", "[]", "{}", "[[]]", "[null]", "[{}]", "\"x\"", &bomb, &objects];
-    for &api in Api::ALL {
-        let (_, path) = folder(api);
-        for (_, body) in fixtures(api) {
+    for (api, name, path) in FOLDERS {
+        for (_, body) in fixtures(name) {
             for value in odd {
                 for body in with_values_replaced(std::str::from_utf8(&body).unwrap(), value) {
                     if let Ok(request) = api.read(path, body.as_bytes()) {
@@ -308,20 +357,13 @@ fn literal(text: &str, turn: usize) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// A request as it goes on: its path and its body.
+/// A request as it is sent on: its path and its body.
 fn rewritten(api: Api, path: &str, body: &[u8], model: &str) -> (String, Vec<u8>) {
-    let request = api.read(path, body).unwrap();
-    match request.model.map(|model| model.place) {
-        Some(Place::Body(span)) => {
-            let head = splice::replace_in_body(&body[..span.end], &span, model);
-            let tail = body[span.end..].to_vec();
-            (path.to_owned(), [head.unwrap_or_else(|| body[..span.end].to_vec()), tail].concat())
-        }
-        Some(Place::Path(span)) => {
-            (splice::replace_in_path(path, &span, model).unwrap_or_else(|| path.to_owned()), body.to_vec())
-        }
-        None => (path.to_owned(), body.to_vec()),
-    }
+    let (in_path, in_body) = api.read(path, body).unwrap().model.unwrap().place.spans();
+    let path = in_path.and_then(|span| splice::replace_in_path(path, &span, model)).unwrap_or_else(|| path.to_owned());
+    let Some(span) = in_body else { return (path, body.to_vec()) };
+    let head = splice::replace_in_body(&body[..span.end], &span, model).unwrap_or_else(|| body[..span.end].to_vec());
+    (path, [&head, &body[span.end..]].concat())
 }
 
 proptest! {
@@ -330,30 +372,31 @@ proptest! {
     /// Whatever the API and the spelling: only the model's value changes, and the spelling changes nothing that is read.
     #[test]
     fn only_the_model_changes(turns in prop::collection::vec(0..12_usize, 8), new in "\\PC{1,16}", prefix in "(/[a-z]{1,5}){0,2}") {
-        for &api in Api::ALL {
-            let (_, plain_path) = folder(api);
+        for (api, name, plain_path) in FOLDERS {
             let path = format!("{prefix}{plain_path}?a=b%2Fc");
-            for (fixture, plain) in fixtures(api) {
+            for (fixture, plain) in fixtures(name) {
                 let value: serde_json::Value = serde_json::from_slice(&plain).unwrap();
                 let body = respelled(&value, &turns, 0);
                 let (new_path, new_body) = rewritten(api, &path, body.as_bytes(), &new);
                 let mut want = value.clone();
-                if api.model_in_path(&path).is_none() {
+                let (in_path, in_body) = api.read(&path, body.as_bytes()).unwrap().model.unwrap().place.spans();
+                prop_assert_eq!(in_path.is_some(), api.model_in_path(&path).is_some());
+                if let Some(span) = in_body {
                     want["model"] = new.as_str().into();
-                    prop_assert_eq!(&new_path, &path);
                     // Every other byte is where it was, from either end.
                     let literal = serde_json::to_string(&new).unwrap();
-                    let at = (0..body.len()).find(|&at| !new_body.starts_with(&body.as_bytes()[..at + 1])).unwrap_or(body.len());
-                    let place = Api::read(api, &path, body.as_bytes()).unwrap().model.unwrap().place;
-                    let Place::Body(span) = place else { panic!("in the body") };
-                    prop_assert!(at >= span.start, "{}", fixture);
+                    prop_assert_eq!(&new_body[..span.start], &body.as_bytes()[..span.start]);
                     prop_assert_eq!(&new_body[span.start + literal.len()..], &body.as_bytes()[span.end..]);
                     prop_assert_eq!(&new_body[span.start..span.start + literal.len()], literal.as_bytes());
                 } else {
                     prop_assert_eq!(&new_body[..], body.as_bytes());
+                }
+                if in_path.is_some() {
                     prop_assert_eq!(&new_path, &path.replace("/auto", &format!("/{}", encode_segment(&new))));
                     let named = api.model_in_path(&new_path).unwrap();
                     prop_assert_eq!(named.name, new.as_str());
+                } else {
+                    prop_assert_eq!(&new_path, &path);
                 }
                 prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&new_body).unwrap(), want);
                 let (before, after) = (api.read(plain_path, &plain).unwrap(), api.read(&path, body.as_bytes()).unwrap());
@@ -370,9 +413,8 @@ proptest! {
     /// Bytes of a fixture changed at random: read or refused, but never a panic.
     #[test]
     fn broken_fixtures_are_taken_calmly(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        for &api in Api::ALL {
-            let (_, path) = folder(api);
-            for (_, mut body) in fixtures(api) {
+        for (api, name, path) in FOLDERS {
+            for (_, mut body) in fixtures(name) {
                 for (at, byte) in &changes {
                     let at = at.index(body.len());
                     body[at] = *byte;
