@@ -94,18 +94,18 @@ impl Exchange {
         self.route.replace(Some(Rc::clone(&route)));
         self.cluster.replace(head.cluster.clone());
         self.path.replace(head.path.clone());
-        let Some(first) = route.first() else {
+        if route.first().is_none() {
             proxy::settle_route(&head.cluster);
             self.state.replace(State::Sent(Sent::left_alone(Some(Decision::fail_open(Reason::RouteConfig)))));
             return Action::Continue;
-        };
+        }
         let model = api.model_in_path(&head.path);
         if let Some(model) = model.as_ref().filter(|model| route.pair_for(Some(&model.name)).is_none()) {
             self.pass_through(&route, Some(&model.name));
             return Action::Continue;
         }
         if let Some(reason) = decision::before_body(config, head.body, body_follows) {
-            self.fail_open(api, first, head.requested, reason);
+            self.fail_open_unread(api, &route, head.requested, reason);
             return Action::Continue;
         }
         self.wait(api, &head);
@@ -131,7 +131,7 @@ impl Exchange {
         let (path, body) = (self.path.borrow().clone(), proxy::request_body());
         match api.read(&path, &body) {
             Ok(request) => self.plan(&route, requested, &request, body.len()),
-            Err(Unparsable) => self.release_as(Reason::Unparsable),
+            Err(Unparsable) => self.release_unparsable(&route, requested, api.model(&path, &body), body.len()),
         }
         self.pause_while_scoring()
     }
@@ -159,7 +159,28 @@ impl Exchange {
                 Ok(()) => drop(self.state.replace(State::Scoring { held: held(note, keys), dial })),
                 Err(reason) => self.send(held(note, keys), Decision::fail_open(reason)),
             },
-            Err(Unparsable) => self.release_as(Reason::Unparsable),
+            Err(Unparsable) => self.send(held(note, Keys::default()), Decision::fail_open(Reason::Unparsable)),
+        }
+    }
+
+    /// Releases a request that is not one of its API. An alias becomes the large model's name all the same, where it was found,
+    /// and a model that is no alias is left alone.
+    fn release_unparsable(
+        &self,
+        route: &Route,
+        requested: RequestedOverrides,
+        model: Option<ModelName<'_>>,
+        body_len: usize,
+    ) {
+        let name = model.as_ref().map(|model| model.name.as_ref());
+        match route.pair_for(name) {
+            None if name.is_some() => self.pass_through(route, name),
+            routed => {
+                if let Some(routed) = routed.or(route.first()) {
+                    let place = model.as_ref().map(|model| model.place.clone());
+                    self.fail_open(routed, requested, Reason::Unparsable, place, body_len);
+                }
+            }
         }
     }
 
@@ -236,23 +257,34 @@ impl Exchange {
     /// On to large unread.
     fn release_as(&self, reason: Reason) {
         let State::Reading { api, requested } = *self.state.borrow() else { return };
-        let route = self.route.borrow().clone();
-        if let Some(first) = route.as_deref().and_then(Route::first) {
-            self.fail_open(api, first, requested, reason);
+        if let Some(route) = self.route.borrow().clone() {
+            self.fail_open_unread(api, &route, requested, reason);
         }
     }
 
     /// On to large unread: of the pair that the path's model belongs to, or else the route's first.
-    fn fail_open(&self, api: Api, first: &Rc<RoutedPair>, requested: RequestedOverrides, reason: Reason) {
+    fn fail_open_unread(&self, api: Api, route: &Route, requested: RequestedOverrides, reason: Reason) {
         let path = self.path.borrow().clone();
         let model = api.model_in_path(&path);
-        let route = self.route.borrow().clone();
-        let routed = model.as_ref().and_then(|model| route.as_deref()?.pair_for(Some(&model.name)));
-        let routed = routed.unwrap_or(first);
+        let routed = model.as_ref().and_then(|model| route.pair_for(Some(&model.name)));
+        if let Some(routed) = routed.or(route.first()) {
+            self.fail_open(routed, requested, reason, model.map(|model| model.place), 0);
+        }
+    }
+
+    /// On to a pair's large model, whose name is put where the model's is.
+    fn fail_open(
+        &self,
+        routed: &Rc<RoutedPair>,
+        requested: RequestedOverrides,
+        reason: Reason,
+        place: Option<Place>,
+        body_len: usize,
+    ) {
         let held = Held {
             routed: Rc::clone(routed),
-            place: model.map(|ModelName { place, .. }| place),
-            body_len: 0,
+            place,
+            body_len,
             note: routed.policy.as_ref().and_then(|policy| requested.granted(policy).1),
             keys: Keys::default(),
             will_be_stored: false,
