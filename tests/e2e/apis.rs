@@ -23,6 +23,15 @@ fn requests(query: &str) -> Vec<(&'static str, Value)> {
             "/v1beta/models/|auto|:streamGenerateContent?alt=sse",
             json!({"contents": [{"role": "user", "parts": parts}]}),
         ),
+        ("/v1beta/models/|auto|%3AgenerateContent", json!({"contents": [{"role": "user", "parts": parts}]})),
+        (
+            "/v1/projects/p/locations/l/publishers/anthropic/models/|auto|:streamRawPredict",
+            json!({"anthropic_version": "vertex-2023-10-16", "max_tokens": 5, "messages": [{"role": "user", "content": query}]}),
+        ),
+        (
+            "/v1/projects/p/locations/l/publishers/mistralai/models/|auto|:rawPredict",
+            json!({"messages": [{"role": "user", "content": query}], "model": "auto"}),
+        ),
         ("/model/|auto|/converse", json!({"messages": [{"role": "user", "content": parts}]})),
         ("/model/|auto|/converse-stream", json!({"messages": [{"role": "user", "content": parts}]})),
         (
@@ -99,7 +108,13 @@ async fn other_paths_types_and_prefixes_are_left_alone() {
     let body = chat("auto", "score 0.9");
     stack.send(&format!("/llm{CHAT}"), body.clone(), &[]).await.expect("small", "score");
     stack.send(CHAT, body.clone(), &[]).await.expect("small", "score");
-    for path in ["/other/v1/chat/completions", "/v1/messages/count_tokens", "/v1/threads/t/messages", "/v1/batches"] {
+    for path in [
+        "/other/v1/chat/completions",
+        "/v1/messages/count_tokens",
+        "/v1/threads/t/messages",
+        "/v1/batches",
+        "/v1/publishers/anthropic/models/count-tokens:rawPredict",
+    ] {
         let answer = stack.send(path, body.clone(), &[]).await;
         assert_eq!(answer.expect_untouched().upstream.body, body, "{path}");
     }
@@ -115,7 +130,7 @@ async fn answers_arrive_as_the_model_gave_them() {
     let vendor = vendors::model().await;
     let stack = Stack::start(|setup| setup.cluster("llama-8b", &vendor.endpoint())).await;
     for (path, mut body) in requests("score 0.9") {
-        if path.contains("invoke") || path.contains("converse-stream") {
+        if ["invoke", "converse-stream", "awPredict", "%3A"].iter().any(|other| path.contains(other)) {
             continue;
         }
         for stream in [false, true] {

@@ -4,6 +4,7 @@ use crate::stack::{CHAT, Stack, chat};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
+use hybrid_llm_tests::envoy::Route;
 use hybrid_llm_tests::http::{self, open, post};
 use hybrid_llm_tests::upstream::STREAMED_PIECES;
 use hybrid_llm_tests::wait::{PATIENCE, until};
@@ -127,20 +128,19 @@ async fn what_cant_be_read_goes_to_large_unchanged() {
     let answer = stack.send(CHAT, gzip.clone(), &[]).await;
     assert_eq!(answer.expect("large", "unparsable").upstream.body, gzip);
 
-    let bodies: [&[u8]; 7] = [
+    let bodies: [&[u8]; 6] = [
         b"",
         b"{",
         b"not json",
         b"null",
-        b"{\"model\":\"auto\",\"messages\":\"hi\"}",
-        b"{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}",
+        b"{\"model\":\"auto\",\"messages\":[]}, ",
         b"{\"model\":\"auto\",\"model\":\"auto\",\"messages\":[]}",
     ];
     for body in bodies {
         let answer = stack.send(CHAT, body, &[]).await;
         assert_eq!(answer.expect("large", "unparsable").upstream.body, body);
     }
-    assert_eq!(stack.counted(&[("reason", "unparsable")]).await, 8.0);
+    assert_eq!(stack.counted(&[("reason", "unparsable")]).await, 7.0);
     assert_eq!(stack.counted(&[("reason", "encoded_body")]).await, 1.0);
 
     // Nothing to score, but the alias is made a real name all the same.
@@ -151,6 +151,46 @@ async fn what_cant_be_read_goes_to_large_unchanged() {
         answer.expect("large", "no_text");
         assert_eq!(answer.upstream.body, body.replace("\"auto\"", "\"gpt-4.1\""));
     }
+    assert!(stack.scorer.take().is_empty(), "the scorer is not asked");
+}
+
+/// An alias is replaced wherever the body is one JSON object with a model in it, of the path's API or not.
+#[tokio::test]
+async fn a_body_of_another_api_keeps_no_alias() {
+    let stack = Stack::start(|setup| {
+        let code = json!({
+            "small": {"cluster": "llama-8b", "model": "coder-7b"}, "large": {"cluster": "gpt", "model": "coder-xl"},
+            "models": ["auto-code"], "dial": {"threshold": 0.3},
+        });
+        setup.plugin("/pairs/code", code).routes(&[Route::new("both", "/", json!({"pair": "chat, code"}))])
+    })
+    .await;
+    let of_responses = json!({
+        "instructions": "You are a coding agent.", "model": "MODEL", "stream": true,
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "score 0.9 What is the capital of Peru?"}]}],
+    });
+    let body = |model: &str| of_responses.to_string().replace("MODEL", model);
+    for path in [CHAT, "/v1/messages", "/v1/completions"] {
+        for (alias, model) in [("auto", "gpt-4.1"), ("auto-code", "coder-xl")] {
+            let answer = stack.send(path, body(alias), &[]).await;
+            assert_eq!(answer.expect("large", "unparsable").upstream.body, body(model), "{path}");
+            assert_eq!(answer.reply.header("x-hybrid-llm-model"), model);
+            assert_eq!(answer.upstream.headers["content-length"], body(model).len().to_string());
+        }
+    }
+    // A model of its own goes to the cluster that has it, as it came.
+    for (model, by) in [("coder-7b", "small"), ("gpt-4.1-mini", "large")] {
+        let answer = stack.send(CHAT, body(model), &[]).await;
+        assert_eq!((answer.by, answer.reply.header("x-hybrid-llm-reason")), (by, ""), "{model}");
+        assert_eq!(answer.upstream.body, body(model));
+    }
+    // Text that turns out not to be UTF-8.
+    let bytes = |model: &str| {
+        let head = format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"");
+        [head.as_bytes(), b"\xff\xfe\"}]}"].concat()
+    };
+    let answer = stack.send(CHAT, bytes("auto"), &[]).await;
+    assert_eq!(answer.expect("large", "unparsable").upstream.body, bytes("gpt-4.1"));
     assert!(stack.scorer.take().is_empty(), "the scorer is not asked");
 }
 
