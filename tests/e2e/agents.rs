@@ -77,7 +77,7 @@ async fn a_question_beside_a_tools_result_is_scored() {
         let question = &format!("{HARD} {path}");
         let send = async |result| stack.send(path, body(question, result).to_string(), &[]).await;
         send(None).await.expect("large", "score");
-        stack.scorer.take();
+        assert_eq!(stack.scorer.take().len(), 1);
         // The loop goes on.
         send(Some((&[], &[]))).await.expect("large", "affinity");
         send(Some((&[EASY], &[]))).await.expect("large", "affinity");
@@ -146,7 +146,7 @@ async fn tools_results_that_are_written_as_text_go_on_with_a_loop() {
     let result = vec![text("[read_file for 'a.rs'] Result:"), text("fn main() {}"), environment("10:01:12")];
     let refusal = format!("The user denied this operation and said:\n<feedback>\n{EASY}\n</feedback>");
     let refusal = vec![text("[write_to_file for 'a.rs'] Result:"), text(&refusal), environment("10:01:19")];
-    stack.send(CHAT, body(&[task.clone()]), &[]).await.expect("large", "score");
+    stack.send(CHAT, body(std::slice::from_ref(&task)), &[]).await.expect("large", "score");
     assert_eq!(stack.scorer.take().len(), 1);
     stack.send(CHAT, body(&[task.clone(), result.clone()]), &[]).await.expect("large", "affinity");
     stack.send(CHAT, body(&[task.clone(), result.clone(), result.clone()]), &[]).await.expect("large", "affinity");

@@ -166,7 +166,7 @@ async fn a_body_of_another_api_keeps_no_alias() {
     })
     .await;
     let of_responses = json!({
-        "instructions": "You are a coding agent.", "model": "MODEL", "stream": true,
+        "instructions": "You are a coding agent.", "model": "MODEL",
         "input": [{"role": "user", "content": [{"type": "input_text", "text": "score 0.9 What is the capital of Peru?"}]}],
     });
     let body = |model: &str| of_responses.to_string().replace("MODEL", model);

@@ -70,21 +70,31 @@ fn decide(request: &Request<'_>) {
 
 fuzz_target!(|body: &[u8]| {
     for &api in Api::ALL {
-        let Ok(request) = api.read("/model/auto/converse", body) else { continue };
+        let Ok(request) = api.read("/model/auto/converse", body) else {
+            if let Some(model) = api.model("/v1/chat/completions", body) {
+                only_the_model_changes(body, model.place);
+            }
+            continue;
+        };
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok(), "{api:?} took what is no JSON");
         let _ = (QueryPolicy::default().query(&request), Keys::of("pair", &QueryPolicy::default(), None, &request, false));
         decide(&request);
         let _ = (fit::fits(&request, 100), fit::fits(&request, 100_000));
-        if let Some(Place::Body(span)) = request.model.map(|model| model.place) {
-            let Some(head) = splice::replace_in_body(&body[..span.end], &span, "new \"name\"") else { continue };
-            let spliced = [&head, &body[span.end..]].concat();
-            // Bodies that are no UTF-8 elsewhere are no `Value`.
-            let (Ok(before), Ok(after)) = (value(body), value(&spliced)) else { continue };
-            assert_eq!(after["model"], "new \"name\"");
-            assert_eq!(without_model(before), without_model(after));
+        if let Some(model) = request.model {
+            only_the_model_changes(body, model.place);
         }
     }
 });
+
+fn only_the_model_changes(body: &[u8], place: Place) {
+    let (_, Some(span)) = place.spans() else { return };
+    let Some(head) = splice::replace_in_body(&body[..span.end], &span, "new \"name\"") else { return };
+    let spliced = [&head, &body[span.end..]].concat();
+    // Bodies that are no UTF-8 elsewhere are no `Value`.
+    let (Ok(before), Ok(after)) = (value(body), value(&spliced)) else { return };
+    assert_eq!(after["model"], "new \"name\"");
+    assert_eq!(without_model(before), without_model(after));
+}
 
 fn value(body: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(body)

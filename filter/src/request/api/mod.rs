@@ -7,6 +7,7 @@ mod bedrock;
 mod fields;
 mod gemini;
 mod json;
+mod model_name;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
@@ -17,8 +18,9 @@ mod text;
 
 pub use fields::{FieldPath, any_present};
 use json::Cursor;
+pub use model_name::{ModelName, Place};
 pub use path::encode_segment;
-pub use request::{ConversationIds, ModelName, Needs, Place, Request, Speaker, Turn};
+pub use request::{ConversationIds, Needs, Request, Speaker, Turn};
 pub use text::JsonString;
 
 /// An LLM API, recognised by method and path.

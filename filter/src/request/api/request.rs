@@ -1,10 +1,9 @@
 //! What routing needs from a request, whichever API it speaks.
 
 use super::json::{Cursor, Walk};
+use super::model_name::{ModelName, Place};
 use super::settings::{self, Functions};
 use super::text::JsonString;
-use std::borrow::Cow;
-use std::ops::Range;
 
 /// A request as the rest of the filter sees it. Texts are slices of the body.
 #[derive(Debug, Default, PartialEq)]
@@ -366,36 +365,4 @@ pub struct ConversationIds<'a> {
     pub cache_key: Option<JsonString<'a>>,
     /// Who asks.
     pub user: Option<JsonString<'a>>,
-}
-
-/// The name of a model and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelName<'a> {
-    /// The name, unescaped.
-    pub name: Cow<'a, str>,
-    /// Where to put another.
-    pub place: Place,
-}
-
-/// Where a model's name stands in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Byte range of the JSON string in the body, quotes included.
-    Body(Range<usize>),
-    /// Byte range of the segment, or of its part, in the path.
-    Path(Range<usize>),
-    /// It stands in both: the range in the path, and that in the body.
-    Both(Range<usize>, Range<usize>),
-}
-
-impl Place {
-    /// The range in the path and the one in the body.
-    #[must_use]
-    pub fn spans(self) -> (Option<Range<usize>>, Option<Range<usize>>) {
-        match self {
-            Self::Body(span) => (None, Some(span)),
-            Self::Path(span) => (Some(span), None),
-            Self::Both(in_path, in_body) => (Some(in_path), Some(in_body)),
-        }
-    }
 }
