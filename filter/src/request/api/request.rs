@@ -25,8 +25,8 @@ pub struct Request<'a> {
     pub max_output_tokens: u64,
     /// What the request needs of a model beyond text.
     pub needs: Needs,
-    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result. A turn
-    /// that holds a result is two: what the user said before the result, and what after it.
+    /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result. Of a turn
+    /// that holds a result only what follows the result counts as said.
     pub users_at_result: Option<usize>,
     /// It carries a model's reasoning or its signature, which another model may refuse.
     pub carries_reasoning: bool,
@@ -110,23 +110,18 @@ impl<'a> Request<'a> {
         self.media += turn.media;
         self.needs.add(turn.needs);
         self.carries_reasoning |= turn.reasoning;
-        let is_user = turn.speaker == Speaker::User;
         self.needs.tools |= turn.tool_result;
         // Only of the last turn is this so in the end.
         self.needs.prefill = turn.speaker == Speaker::Model && !turn.tool_result && !turn.texts.is_empty();
-        let after_result = turn.split_after_result();
-        // Notes that an application slips in later are not the system prompt.
-        if turn.speaker == Speaker::System && self.users.is_empty() {
-            self.system.extend(turn.texts);
-        } else if is_user && after_result.is_none() && turn.says_something() {
-            self.users.push(turn);
-        }
-        // Words before a result go with the call that it answers: they are neither a question nor a turn to know a loop by.
-        if let Some(rest) = after_result {
+        if turn.tool_result {
             self.users_at_result = Some(self.users.len());
-            if is_user && rest.says_something() {
-                self.users.push(rest);
-            }
+            turn.keep_what_follows_the_result();
+        }
+        match turn.speaker {
+            // Notes that an application slips in later are not the system prompt.
+            Speaker::System if self.users.is_empty() => self.system.extend(turn.texts),
+            Speaker::User if turn.says_something() => self.users.push(turn),
+            Speaker::System | Speaker::User | Speaker::Model => {}
         }
     }
 
@@ -162,7 +157,7 @@ pub struct Turn<'a> {
     pub media: u64,
     /// What the turn needs of a model.
     pub needs: Needs,
-    /// It holds the result of a tool call, or did before it was split there.
+    /// It holds the result of a tool call.
     pub tool_result: bool,
     /// It holds a model's reasoning.
     pub reasoning: bool,
@@ -183,20 +178,12 @@ impl<'a> Turn<'a> {
         self.before_result = (self.texts.len(), self.media);
     }
 
-    /// Takes out what follows the last result; `None` where there is no result.
-    fn split_after_result(&mut self) -> Option<Self> {
-        self.tool_result.then(|| {
-            let (texts, media) = self.before_result;
-            let after = Self {
-                speaker: self.speaker,
-                texts: self.texts.split_off(texts.min(self.texts.len())),
-                media: self.media.saturating_sub(media),
-                tool_result: true,
-                ..Self::default()
-            };
-            self.media = media;
-            after
-        })
+    /// Leaves out what stands before the end of the last result. Such words go with the call that it answers: they are neither a
+    /// question nor a turn to know a loop by.
+    fn keep_what_follows_the_result(&mut self) {
+        let (texts, media) = self.before_result;
+        self.texts.drain(..texts.min(self.texts.len()));
+        self.media = self.media.saturating_sub(media);
     }
 
     /// Reads content that is a string, or a list of parts each of which `part` reads.
