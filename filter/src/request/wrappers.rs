@@ -116,7 +116,8 @@ impl Wrappers {
                 (true, Some(until)) => until,
                 (true, None) if is_inside || !begins_line(text.get(end..mark.at.start).unwrap_or_default()) => continue,
                 (true, None) => mark.first_end.unwrap_or(text.len()),
-                (false, None) if mark.wrapper == whose => mark.at.end,
+                // One with a start is within that one's stretch already.
+                (false, _) if mark.wrapper == whose => mark.at.end,
                 (false, _) => continue,
             };
             match stretches.last_mut().filter(|_| is_inside || !mark.is_start) {
@@ -166,7 +167,7 @@ struct Mark {
     wrapper: usize,
     kind: Kind,
     is_start: bool,
-    /// Where the stretch ends that it belongs to, counting starts and ends; `None`: it has no counterpart.
+    /// Of a start: where its counterpart ends, counting starts and ends; `None`: it has none.
     until: Option<usize>,
     /// Of a start without a counterpart: where the next end of its wrapper ends.
     first_end: Option<usize>,
@@ -191,7 +192,6 @@ fn pair(mut marks: Vec<Mark>, wrappers: usize) -> Vec<Mark> {
             open.push(number);
         } else if let Some(start) = open.pop() {
             let end = mark.at.end;
-            mark.until = Some(end);
             if let Some(start) = marks.get_mut(start) {
                 start.until = Some(end);
             }
