@@ -113,11 +113,13 @@ impl Setup {
         self.plugin("/scorer/timeout_ms", milliseconds.clone()).plugin("/body_timeout_ms", milliseconds)
     }
 
-    /// Replaces the Wasm filter, to measure what it is compared with; null takes it out.
+    /// Replaces the Wasm filter and the two before it that it needs, to measure what it is compared with; null takes them out.
     #[must_use]
     pub fn instead_of_wasm(mut self, filter: Value) -> Self {
         let index = self.plugin_index().expect("the filter is there to be replaced");
-        self.http_filters().splice(index..=index, Some(filter).filter(|filter| !filter.is_null()));
+        let filters = self.http_filters();
+        filters.splice(index..=index, Some(filter).filter(|filter| !filter.is_null()));
+        filters.retain(|filter| filter["name"] != "forget-route" && filter["name"] != "choose-route");
         self
     }
 
