@@ -78,7 +78,7 @@ async fn a_question_beside_a_tools_result_is_scored() {
         let send = async |result| stack.send(path, body(question, result).to_string(), &[]).await;
         send(None).await.expect("large", "score");
         assert_eq!(stack.scorer.take().len(), 1);
-        // The loop goes on.
+        // The loop continues.
         send(Some((&[], &[]))).await.expect("large", "affinity");
         send(Some((&[EASY], &[]))).await.expect("large", "affinity");
         send(Some((&[EASY], &[REMINDER, "[Request interrupted by user for tool use]"])))

@@ -233,7 +233,7 @@ async fn a_body_that_is_late_is_released_to_large() {
     sender.send_data(Bytes::copy_from_slice(head.as_bytes())).await.unwrap();
     // The counter says when the filter has let the request go; only then does the rest follow.
     let released = async || (stack.counted(&[("reason", "body_timeout")]).await == 1.0).then_some(());
-    until("a request that is let go", released).await;
+    until("a request that is released", released).await;
     sender.send_data(Bytes::copy_from_slice(tail.as_bytes())).await.unwrap();
     drop(sender);
     let answer = stack.answer(response.await.unwrap());

@@ -1,4 +1,4 @@
-//! What can only go on where it was, in a real Envoy: tool loops, signed reasoning, stored responses; and what binds nothing.
+//! What can only continue where it was, in a real Envoy: tool loops, signed reasoning, stored responses; and what binds nothing.
 
 use crate::stack::{CHAT, Stack, tool_loop, tools, turns};
 use hybrid_llm_tests::http::post;
@@ -238,7 +238,7 @@ fn agents() -> [(&'static str, Conversation); 2] {
     [(CHAT, with_tools), ("/v1beta/models/auto:generateContent", gemini)]
 }
 
-/// A tool loop has to go on where a stray turn went; the user's next question does not.
+/// A tool loop has to continue where a stray turn went; the user's next question does not.
 #[tokio::test]
 async fn what_a_loop_follows_binds_no_later_turn_either() {
     let easy = "score 0.9 an easy question here";
@@ -254,9 +254,9 @@ async fn what_a_loop_follows_binds_no_later_turn_either() {
             let failed = &format!("status 500 for agent {number}");
             ask(&[failed], &[]).await.expect("large", "scorer_error");
             ask(&[failed, "ok", easy], &[]).await.expect("small", "score");
-            let (wish, forced) = (&format!("do as I say, agent {number}"), [("x-hybrid-llm-tier", "large")]);
-            ask(&[wish], &forced).await.expect("large", "forced");
-            ask(&[wish, "ok", easy], &[]).await.expect("small", "score");
+            let (order, forced) = (&format!("do as I say, agent {number}"), [("x-hybrid-llm-tier", "large")]);
+            ask(&[order], &forced).await.expect("large", "forced");
+            ask(&[order, "ok", easy], &[]).await.expect("small", "score");
             // Nor does a turn that was forced elsewhere make forget where the conversation belongs.
             let hard = &format!("score 0.1 a hard question for agent {number}");
             ask(&[hard], &[]).await.expect("large", "score");

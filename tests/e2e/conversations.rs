@@ -1,4 +1,4 @@
-//! Conversations in a real Envoy: affinity over workers, follow-ups, what a tier can do, wishes.
+//! Conversations in a real Envoy: affinity over workers, follow-ups, what a tier can do, client overrides.
 
 use crate::stack::{CHAT, Stack, chat, tool_loop, turns};
 use hybrid_llm_tests::envoy::Setup;
@@ -43,7 +43,7 @@ async fn a_header_or_an_id_names_the_conversation() {
     stack.send(CHAT, keyed(&[hard]), &[]).await.expect("large", "score");
 }
 
-/// The scorer's bad minute, or a client's own wish, is over with its turn.
+/// A failure of the scorer, or a client override, has no effect after its turn.
 #[tokio::test]
 async fn what_did_not_decide_by_the_query_binds_no_later_turn() {
     let stack = Stack::start(|setup| {
@@ -148,7 +148,7 @@ async fn the_same_request_id_is_drawn_alike() {
 }
 
 #[tokio::test]
-async fn a_wish_is_answered() {
+async fn an_override_is_answered() {
     let limits = json!({"threshold": {"floor": 0.4, "ceiling": 0.6}});
     let stack = Stack::start(|setup| {
         setup.plugin("/pairs/chat/allow_override", json!(true)).plugin("/pairs/chat/override_limits", limits)
@@ -168,13 +168,13 @@ async fn a_wish_is_answered() {
         assert_eq!((answer.by, answer.reply.header("x-hybrid-llm-override")), (tier, note), "{header:?}");
     }
     assert_eq!(stack.ask("score 0.9").await.reply.header("x-hybrid-llm-override"), "");
-    // A wish that counts, and did not decide.
-    let wish = [("x-hybrid-llm-threshold", "0.5")];
+    // An override that applies, and did not decide.
+    let dial = [("x-hybrid-llm-threshold", "0.5")];
     for body in [chat("auto", "status 500 for the scorer"), tool_loop("of a loop that nobody saw begin").1] {
-        let answer = stack.send(CHAT, body, &wish).await;
+        let answer = stack.send(CHAT, body, &dial).await;
         assert_eq!((answer.by, answer.reply.header("x-hybrid-llm-override")), ("large", "unused"));
     }
-    let gzip = [wish[0], ("content-encoding", "gzip")];
+    let gzip = [dial[0], ("content-encoding", "gzip")];
     let answer = stack.send(CHAT, chat("auto", "of bytes that are not read"), &gzip).await;
     assert_eq!(answer.expect("large", "encoded_body").reply.header("x-hybrid-llm-override"), "unused");
 }

@@ -15,7 +15,7 @@ pub fn out(line: impl Display) -> io::Result<()> {
     }
 }
 
-/// A line on standard error: how things go. Where that can't be told, they go on all the same.
+/// A line on standard error: the progress. Where nobody can read it, the program continues.
 pub fn aside(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

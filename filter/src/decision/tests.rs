@@ -278,7 +278,7 @@ fn another_cluster_gets_the_name_of_a_model_that_it_has() {
     assert_eq!(name("a", "b", "auto"), None);
 }
 
-/// Operators look reasons up in README; one that is missing there is a riddle in their dashboards.
+/// Operators look up in the README the reasons that their dashboards show.
 #[test]
 fn every_reason_is_explained() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();

@@ -330,7 +330,7 @@ impl Exchange {
         Some(record)
     }
 
-    /// Lets a request for a model that is no alias go on as it came.
+    /// Passes a request for a model that is no alias through unchanged.
     fn pass_through(&self, route: &Route, model: Option<&str>) {
         if let Some(target) = decision::pass_through(route.pairs.iter().map(|routed| &*routed.pair), model) {
             self.set_cluster(&target.cluster);

@@ -5,8 +5,8 @@ use crate::wire::headers::{self, RequestHead};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
-// The results of the calls that change something are let go. Where the stream is gone there is nothing left to do them for, and
-// elsewhere nothing better: a request whose headers or body could not be changed still goes on to the cluster that it had.
+// Results of calls that change something are ignored. They fail where the stream is gone, and then nothing is left to be done; and
+// a request whose headers or body could not be changed still goes to the cluster that it had.
 
 pub(super) fn log(level: LogLevel, message: &str) {
     let _ = hostcalls::log(level, message);

@@ -48,7 +48,7 @@ impl Sent {
         Self { routed: Some(routed), decision: Some(decision), note, stored, ..Self::default() }
     }
 
-    /// A request that goes on as it came, with what there is to count of it.
+    /// A request that passes through unchanged, with what there is to count of it.
     pub(super) fn left_alone(decision: Option<Decision>) -> Self {
         Self { decision, ..Self::default() }
     }

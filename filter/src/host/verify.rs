@@ -68,7 +68,7 @@ impl HttpContext for Verify {
         };
         let reading = Reading { api, path: head.path, decided: head.cluster, taken };
         self.rename_in_path(&reading);
-        // What the first role has let go unread still has the name that the client sent.
+        // What the first role has not read still has the name that the client sent.
         if decision::before_body(&self.plugin.config, head.body, !end_of_stream).is_some() {
             return Action::Continue;
         }

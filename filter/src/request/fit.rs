@@ -38,7 +38,7 @@ fn count_in_blocks<'a>(blocks: impl Iterator<Item = &'a [u8; 32]>, rest: &[u8]) 
     }
     let (words, rest) = rest.as_chunks::<8>();
     words.iter().for_each(|word| count(*word, &mut ascii, &mut others));
-    // Filled up with bytes that count for nothing: those that go on with a character.
+    // Padded with continuation bytes, which count for nothing.
     let mut last = [0x80; 8];
     last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
     count(last, &mut ascii, &mut others);
@@ -47,14 +47,14 @@ fn count_in_blocks<'a>(blocks: impl Iterator<Item = &'a [u8; 32]>, rest: &[u8]) 
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Counts eight bytes of UTF-8: those whose upper bit is clear are ASCII, and those that begin with the bits 10 go on with a
+/// Counts eight bytes of UTF-8: those whose upper bit is clear are ASCII, and those that begin with the bits 10 continue a
 /// character that is counted already.
 fn count(bytes: [u8; 8], ascii: &mut u64, others: &mut u64) {
     let word = u64::from_le_bytes(bytes);
     let upper = (word >> 7) & ONES;
-    let going_on = upper & !(word >> 6);
+    let continuation = upper & !(word >> 6);
     *ascii += u64::from(8 - upper.count_ones());
-    *others += u64::from(upper.count_ones() - going_on.count_ones());
+    *others += u64::from(upper.count_ones() - continuation.count_ones());
 }
 
 /// Whether the whole prompt, tool schemas included, and the answer that the client allows fit `context_tokens`.

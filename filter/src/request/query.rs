@@ -97,7 +97,7 @@ impl QueryPolicy {
     }
 
     /// Whether a tool loop is under way: the user has said nothing since a tool gave its result. Notes of a harness, and
-    /// words put into the model's mouth for it to go on from, do not end a loop.
+    /// the beginning of the model's own answer (a prefill), do not end a loop.
     ///
     /// # Errors
     /// The text that might end it is not UTF-8.

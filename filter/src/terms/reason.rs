@@ -32,7 +32,7 @@ reasons! {
     Capability = "capability",
     /// The request's conversation went there before.
     Affinity = "affinity",
-    /// It goes on with a tool loop, signed reasoning or a stored conversation, and nobody remembers where that went.
+    /// It continues a tool loop, signed reasoning or a stored conversation that is not remembered.
     ToolLoop = "tool_loop",
     /// Scored, and then sent to the other tier at random.
     Explore = "explore",

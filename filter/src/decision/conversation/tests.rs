@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_taken_calmly(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), conversations in any::<u32>()) {
+    fn any_bytes_cause_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..256), key in any::<u64>(), conversations in any::<u32>()) {
         let mut set = Set::decode(&bytes);
         set.remember(Key(key), stray(Tier::Small), false, 0, HOUR);
         prop_assert!(set.encode().len() <= WAYS * ENTRY);

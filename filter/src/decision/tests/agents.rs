@@ -1,4 +1,4 @@
-//! What coding agents and chat interfaces send, from the fixtures: what is a new question, and what goes on with a tool loop.
+//! What coding agents and chat interfaces send, from the fixtures: what is a new question, and what continues a tool loop.
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn a_question_beside_a_tools_result_is_scored() {
             r#"ask "go on\nWhat should I wear in Oslo today?" Threshold(0.5)"#,
         ),
         (AnthropicMessages, "anthropic_messages/question_and_image_beside_a_result", "large non_text"),
-        // Words before it, a harness's words, images: the loop goes on.
+        // Words before it, a harness's words, images: the loop continues.
         (AnthropicMessages, "anthropic_messages/words_before_a_result", LOOP),
         (AnthropicMessages, "anthropic_messages/interruption_beside_a_result", LOOP),
         (AnthropicMessages, "anthropic_messages/reminder_beside_a_result", LOOP),

@@ -85,7 +85,7 @@ fn answers_in_the_background_are_where_they_are_looked_for() {
     assert_eq!(plan(r#","background":true"#, none, None), "large capability");
     assert_eq!(plan(r#","background":false"#, none, None), r#"ask "Why is the sky blue?" Threshold(0.5)"#);
     assert_eq!(plan(r#","background":true"#, small, None), "small forced");
-    // Only small has the response that it goes on with.
+    // Only small has the response that it continues.
     let stored = r#","background":true,"previous_response_id":"resp_1""#;
     assert_eq!(plan(stored, none, Some(Tier::Small)), "small affinity");
 }

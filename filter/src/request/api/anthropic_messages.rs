@@ -26,7 +26,7 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
     if messages { Ok(()) } else { Err(Unparsable) }
 }
 
-/// A conversation that the API keeps under the id of each of its answers: one that begins, or the answer to go on from.
+/// A conversation that the API keeps under the id of each of its answers: a new one, or the answer that it continues from.
 fn read_thread<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     request.is_stored = json.peek() == Some(b'{');
     json.if_members(|name, json| match name {
@@ -206,7 +206,7 @@ impl<'a> Block<'a> {
             Some("document" | "container_upload") => turn.medium(Medium::File),
             Some("thinking" | "redacted_thinking" | "compaction") => turn.reasoning = true,
             // Tools that the API runs itself stand in the model's own turn, with what they gave back. A request that ends in
-            // them goes on with a turn that was paused.
+            // them continues a turn that was paused.
             Some("tool_result") => turn.end_result(),
             Some("server_tool_use" | "mcp_tool_use") => turn.hosted_call(),
             Some(kind) if kind.ends_with("_tool_result") => turn.hosted_call(),

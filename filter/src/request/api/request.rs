@@ -41,14 +41,14 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Whether the request holds what only the model that made it can go on with: signed reasoning, or the name of a
+    /// Whether the request holds what only the model that made it can continue: signed reasoning, or the name of a
     /// conversation that its API stores. For tool loops see [`QueryPolicy::in_tool_loop`](crate::request::query::QueryPolicy).
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.carries_reasoning || self.ids.stored.is_some()
     }
 
-    /// Whether the answer may make the next request one that only this model can go on with.
+    /// Whether the answer may make the next request one that only this model can continue.
     #[must_use]
     pub fn may_be_continued(&self) -> bool {
         self.may_bind || self.needs.tools || self.users_at_result.is_some() || self.is_bound()
