@@ -9,7 +9,9 @@ mod sample;
 
 use std::{fs, path::Path};
 
-use hybrid_llm::lab::report::{BINS, Baselines, Figure, Ranking, ScoreHistogram, calibration_curve, label_page, page};
+use hybrid_llm::lab::report::{
+    Agreement, BINS, Baselines, Figure, GroupReport, Ranking, ScoreHistogram, calibration_curve, label_page, page,
+};
 
 /// Keeps a page for the eye.
 fn keep(name: &str, page: &str) {
@@ -105,7 +107,10 @@ fn tables_hold_the_figures_that_were_given() {
         let calls = |figure| shown(figure, 1.0, 1, "\u{a0}%");
         let [ten, twenty, forty] = ranking.drop_at.map(percent);
         let apgr = shown(ranking.apgr, 1.0, 3, "");
-        vec![name.to_owned(), apgr, calls(ranking.cpt50), calls(ranking.cpt80), ten, twenty, forty]
+        let Agreement { oracle_share, auc, spearman } = ranking.agreement;
+        let (gain, [auc, spearman]) = (percent(oracle_share), [auc, spearman].map(|figure| shown(figure, 1.0, 3, "")));
+        let calls = [calls(ranking.cpt50), calls(ranking.cpt80)];
+        [&[name.to_owned(), apgr, gain][..], &calls, &[ten, twenty, forty, auc, spearman]].concat()
     };
     let baselines = set.baselines.as_ref().unwrap();
     let mut expected: Vec<_> = set.routers.iter().map(|router| row(&router.name, &router.ranking)).collect();
@@ -131,6 +136,47 @@ fn tables_hold_the_figures_that_were_given() {
             [format!("{:.3}", bin.predicted), shown(Some(bin.observed), 100.0, 1, "\u{a0}%"), bin.n.to_string()];
         assert_eq!(row, &expected);
     }
+}
+
+#[test]
+fn groups_and_other_pairs_are_told_and_drawn() {
+    let report = sample::report();
+    let text = well_formed(&page(&report));
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let set = &report.sets[0];
+    let three = |figure| shown(figure, 1.0, 3, "");
+    let percent = |figure| shown(figure, 100.0, 1, "\u{a0}%");
+    let row = |group: &GroupReport, router: usize| {
+        let Ranking { apgr, agreement, .. } = &group.routers[router];
+        let start = [&group.name, &set.routers[router].name].map(Clone::clone);
+        let figures = [three(*apgr), percent(agreement.oracle_share), three(agreement.auc), String::new()];
+        let quality = format!("{:.3}, {:.3}", group.quality_small.value, group.quality_large.value);
+        [&start[..], &[group.n.to_string(), quality], &figures, &[three(agreement.spearman)]].concat()
+    };
+    let [code, chat, english] = set.groups.as_slice() else { panic!("three groups") };
+    assert_eq!(cells(&document, "By kind"), [row(code, 0), row(code, 1), row(chat, 0), row(chat, 1)]);
+    assert_eq!(cells(&document, "By language"), [row(english, 0), row(english, 1)]);
+    let strips = document.descendants().filter(|node| node.attribute("class") == Some("strip"));
+    assert_eq!(strips.count(), 2 * 2 * set.groups.len(), "two sets, two routers");
+
+    let pair = &set.carried[0];
+    let drops = |router: usize| {
+        [1, 2].map(|place| [&pair.other, &pair.own].map(|rankings| percent(rankings[router].drop_at[place]))).concat()
+    };
+    let first = [
+        format!("{} → {}", pair.small, pair.large),
+        set.routers[0].name.clone(),
+        pair.n.to_string(),
+        three(pair.correlation),
+    ];
+    assert_eq!(cells(&document, "Other pairs")[0], [&first[..], &drops(0)].concat());
+    for plot in ["Drop at 20 % against the correlation", "Drop at 40 % against the correlation"] {
+        assert!(text.contains(plot), "{plot}");
+    }
+    let mut none = report;
+    none.sets.iter_mut().for_each(|set| (set.groups, set.carried) = (Vec::new(), Vec::new()));
+    let page = page(&none);
+    assert!(!page.contains("By kind") && !page.contains("other pairs"), "what was not measured is not told");
 }
 
 #[test]
@@ -164,6 +210,8 @@ fn names_are_text_and_nothing_else() {
     report.small.clone_from(&name);
     report.large.clone_from(&name);
     report.sets.iter_mut().for_each(|set| set.name.clone_from(&name));
+    report.sets.iter_mut().flat_map(|set| &mut set.groups).for_each(|group| group.name.clone_from(&name));
+    report.sets.iter_mut().flat_map(|set| &mut set.carried).for_each(|pair| pair.small.clone_from(&name));
     report.sets.iter_mut().flat_map(|set| &mut set.routers).for_each(|router| router.name.clone_from(&name));
     let page = page(&report);
     assert_eq!(page.matches("<script>").count(), 1, "the page's own script alone");
@@ -181,7 +229,14 @@ fn names_are_text_and_nothing_else() {
 
 #[test]
 fn what_is_not_defined_is_explained() {
-    let none = Ranking { apgr: None, cpt50: None, cpt80: None, drop_at: [None; 3], curve: Vec::new() };
+    let none = Ranking {
+        apgr: None,
+        cpt50: None,
+        cpt80: None,
+        drop_at: [None; 3],
+        agreement: Agreement::default(),
+        curve: Vec::new(),
+    };
     let zero = Figure { value: 0.0, low: 0.0, high: 0.0 };
     let mut report = sample::report();
     report.prices = None;
@@ -196,6 +251,10 @@ fn what_is_not_defined_is_explained() {
     router.calibration = calibration_curve(&[(0.5, 1.0)], 10);
     router.promises.iter_mut().for_each(|promise| promise.measured_drop = None);
     router.operating_points.iter_mut().for_each(|point| point.quality_drop = None);
+    set.groups.iter_mut().for_each(|group| group.routers = vec![none.clone()]);
+    for pair in &mut set.carried {
+        (pair.correlation, pair.own, pair.other) = (None, vec![none.clone()], vec![none.clone()]);
+    }
     set.baselines = Some(Baselines { random: none.clone(), length: none.clone(), oracle: none });
     let text = check("undefined.html", &page(&report));
     for explanation in [

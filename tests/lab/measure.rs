@@ -307,3 +307,91 @@ fn promises_can_be_checked_on_the_users_own_data() {
     let manifest = place.manifest("router");
     assert_eq!(manifest["calibration"], json!([]), "a check writes nothing");
 }
+
+/// Query data with a kind, a language, a rating and a second pair that goes with the first, and a third that goes against it.
+fn tagged() -> String {
+    let line = |(at, (query, easy)): (usize, &(String, bool))| {
+        let (good, lang) = (f64::from(*easy), if at % 3 == 0 { "de" } else { "en" });
+        json!({
+            "query": query, "kind": if query.starts_with("For my homework") { "homework" } else { "chat" }, "lang": lang, "ease": good,
+            "quality": {"s": [good], "l": [1.0], "qwen2.5:7b": [good * 0.5], "gpt:4": [0.75], "odd": [1.0 - good], "lone": 1},
+        })
+        .to_string()
+            + "\n"
+    };
+    let all = [queries(false), queries(true)].concat();
+    let lone = json!({"query": "lone", "ease": 1, "quality": {"s": 1, "l": 1}}).to_string();
+    all.iter().enumerate().map(line).collect::<String>() + &lone + "\n"
+}
+
+#[test]
+fn evaluate_tells_agreement_groups_and_other_pairs() {
+    let place = trained();
+    fs::write(place.folder.path().join("tagged.jsonl"), tagged()).unwrap();
+    let pair = ["--small", "s", "--large", "l", "--draws", "100"];
+    let args = [&["evaluate", "--data", "tagged.jsonl", "--router", "router", "--baselines"], &pair[..]].concat();
+    let against = ["--against", "qwen2.5:7b:gpt:4", "--against", "odd:l"];
+    let report = json_of(&place, &[&args[..], &against].concat());
+    let value = |figure: &Value| figure["value"].as_f64().unwrap_or_else(|| panic!("{figure}"));
+    // Easy queries are those whose small response is as good: the router knows them.
+    let (auc, spearman) = (value(&report["auc"]), value(&report["spearman"]));
+    assert!(auc > 0.9 && spearman > 0.6, "{auc} {spearman}");
+    let oracle = value(&report["baselines"]["oracle"]["apgr"]);
+    let share = (value(&report["apgr"]) - 0.5) / (oracle - 0.5);
+    assert!((value(&report["oracle_share"]) - share).abs() < 1e-9);
+    assert_eq!(report["routers"][0]["oracle_share"], report["oracle_share"]);
+    assert_eq!(report["baselines"]["random"]["auc"]["value"], 0.5);
+
+    let count = |by: &str, name: &str| {
+        let groups = report["by"][by].as_array().unwrap();
+        groups.iter().find(|group| group["name"] == name).map(|group| group["n"].as_u64().unwrap())
+    };
+    let (chat, homework) = (count("kind", "chat").unwrap(), count("kind", "homework").unwrap());
+    let (de, en) = (count("lang", "de").unwrap(), count("lang", "en").unwrap());
+    assert_eq!((chat + homework + 1, de + en + 1), (report["n"].as_u64().unwrap(), report["n"].as_u64().unwrap()));
+    assert!(value(&report["by"]["kind"][0]["auc"]) > 0.8, "{:#}", report["by"]);
+
+    let [same, odd] = report["against"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
+    assert_eq!((&same["small"], &same["large"]), (&json!("qwen2.5:7b"), &json!("gpt:4")), "the data tells which colon");
+    assert_eq!(same["n"].as_u64().unwrap() + 1, report["n"].as_u64().unwrap(), "rows with all four models");
+    assert!(
+        (value(&same["gap_correlation"]) - 1.0).abs() < 1e-9 && (value(&odd["gap_correlation"]) + 1.0).abs() < 1e-9
+    );
+    let drop = |way: &Value| value(&way["drop_at"]["20"]);
+    assert!(
+        drop(same) < drop(&same["baselines"]["random"]) && drop(odd) > drop(&odd["baselines"]["random"]),
+        "{report:#}"
+    );
+    assert_eq!(same["own"]["n"], same["n"]);
+
+    // A column in the gap's place.
+    let column = json_of(&place, &[&args[..], &["--column", "ease"]].concat());
+    assert_eq!(column["auc"], report["auc"]);
+    let fault = |more: &[&str]| {
+        let output = place.run(&[&args[..], more].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = fault(&["--column", "rating"]);
+    assert!(code == Some(1) && error.contains("tagged.jsonl, line 1: has no key \"rating\""), "{error}");
+    let (code, error) = fault(&["--against", "none:l"]);
+    assert!(code == Some(1) && error.contains("no row of the data has the quality of two such models"), "{error}");
+    let (code, error) = fault(&["--against", "none"]);
+    assert!(code == Some(2) && error.contains("must be a small and a large model"), "{error}");
+
+    let more = [&against[..], &["--report", "tagged.html"]].concat();
+    let output = place.run(&[&args[..], &more].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "by kind",
+        "by language",
+        "| homework ",
+        "carried over to qwen2.5:7b and gpt:4",
+        "correlation of the quality gaps 1.000",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let page = fs::read_to_string(place.folder.path().join("tagged.html")).unwrap();
+    for part in ["By kind", "By language", "On other pairs of models", "qwen2.5:7b → gpt:4"] {
+        assert!(page.contains(part), "{part}");
+    }
+}

@@ -1,15 +1,14 @@
 //! `hybrid-llm evaluate`: how good routers are on graded queries.
 
+mod json;
 mod page;
+mod text;
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
-
-use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
-use serde::Serialize;
 
 use self::page::{Page, Scored};
 use super::{
@@ -19,7 +18,13 @@ use super::{
 };
 use crate::{
     lab::{
-        figures::evaluate::{self, Baselines, Bootstrap, Evaluation, Figure, Ranking},
+        data::{corpus::Corpus, query_data::Tags},
+        figures::{
+            carried::{self, Carried},
+            evaluate::{self, Bootstrap, Evaluation},
+            groups,
+            sweep::Outcomes,
+        },
         pair::Pair,
         report::{self, Price, Prices},
     },
@@ -36,7 +41,10 @@ const CHARS_PER_TOKEN: f64 = 4.0;
                   hybrid-llm evaluate --router a --router b --data graded.jsonl --small s --large l --baselines --report out.html\n\n\
                   APGR: the area under the recovered part of the quality gap over the share of calls to the large model; random is \
                   0.5.\nCPT50, CPT80: per cent of calls to the large model that recover 50 and 80 % of the gap.\nDrop at N %: the part of the \
-                  large model's mean quality that is lost when N % of the queries go to the small one."
+                  large model's mean quality that is lost when N % of the queries go to the small one.\nOf the oracle's gain: (APGR - 0.5) / (the \
+                  oracle's APGR - 0.5).\nAUC: how often a query whose small response is as good as the large one's scores above one whose \
+                  is not.\nRank correlation: Spearman's, of the score with the quality gap.\n\nWhere lines have the keys \"kind\" or \"lang\", \
+                  the figures are also told by them."
 )]
 pub(super) struct Args {
     /// A router's folder; repeat it to compare several
@@ -74,6 +82,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "300", requires = "report", help_heading = "Report")]
     output_tokens: u32,
 
+    /// Correlate the scores with the number under this key of each line, instead of with the quality gap
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+
+    /// Carry the routers over to another pair of models in the data: how far its quality gaps go with those of --small and
+    /// --large, and the drops there. Repeat it for several pairs
+    #[arg(long, value_name = "SMALL:LARGE")]
+    against: Vec<String>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -99,12 +116,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let speed = Speed::since(start, count * routers.len());
     let (lengths, outcomes) = (&corpus.characters, graded::outcomes(&corpus.rows));
-    let bar = graded::progress(args.draws as usize, "draws");
+    let column = args.column.as_deref().map(|name| corpus.column(name)).transpose()?;
     let bootstrap = Bootstrap { draws: args.draws as usize, seed: args.seed };
-    let evaluation = evaluate::evaluate(&outcomes, &scores, lengths, bootstrap, || bar.inc(1));
-    bar.finish_and_clear();
     let names = names(&args.routers, &routers);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let set = Set { corpus: &corpus, outcomes: &outcomes, scores: &scores, column: column.as_deref(), bootstrap };
+    let found = set.measure(&names, &args.against)?;
     if let Some(path) = &args.report {
         let scored = names.iter().zip(&routers).zip(&scores);
         let scored: Vec<Scored<'_>> =
@@ -114,7 +131,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             pair: args.data.pair(),
             rows: &corpus.rows,
             outcomes: &outcomes,
-            evaluation: &evaluation,
+            found: &found,
             bootstrap,
             prices: args.prices(lengths),
         };
@@ -123,12 +140,150 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &json(&evaluation, &names, args.baselines, speed))?;
+        serde_json::to_writer_pretty(&mut out, &json::json(&found, args.baselines, speed))?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", text(&evaluation, &names, &args.data.pair(), args.baselines))?;
+        write!(out, "{}", text::text(&found, &args.data.pair(), args.baselines))?;
     }
     Ok(())
+}
+
+/// What queries are grouped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Kind,
+    Language,
+}
+
+impl By {
+    const ALL: [Self; 2] = [Self::Kind, Self::Language];
+
+    /// Its key in the data, and in JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Kind => "kind",
+            Self::Language => "lang",
+        }
+    }
+
+    /// Its name, for people.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kind => "kind",
+            Self::Language => "language",
+        }
+    }
+
+    fn of(self, tags: &Tags) -> Option<&str> {
+        match self {
+            Self::Kind => tags.kind.as_deref(),
+            Self::Language => tags.lang.as_deref(),
+        }
+    }
+}
+
+/// What was measured on the queries of one group.
+#[derive(Debug)]
+struct Grouped {
+    by: By,
+    name: String,
+    evaluation: Evaluation,
+}
+
+/// All that was measured.
+#[derive(Debug)]
+struct Found<'a> {
+    /// The routers' names, in the order of their rankings.
+    names: &'a [&'a str],
+    evaluation: Evaluation,
+    groups: Vec<Grouped>,
+    carried: Vec<(Pair, Carried)>,
+}
+
+/// The queries, and what routers make of them.
+struct Set<'a> {
+    corpus: &'a Corpus,
+    outcomes: &'a Outcomes,
+    scores: &'a [Vec<f64>],
+    column: Option<&'a [f64]>,
+    bootstrap: Bootstrap,
+}
+
+impl Set<'_> {
+    fn measure<'a>(&self, names: &'a [&'a str], against: &[String]) -> Result<Found<'a>, Failure> {
+        let groups: Vec<_> = By::ALL
+            .into_iter()
+            .flat_map(|by| {
+                let groups = groups::groups(self.corpus.rows.iter().map(|row| by.of(&row.tags)));
+                groups.into_iter().map(move |group| (by, group))
+            })
+            .collect();
+        let other_pairs = against.iter().map(|pair| self.other_pair(pair)).collect::<Result<Vec<_>, _>>()?;
+        let draws = self.bootstrap.draws;
+        let bar = graded::progress(draws * (1 + groups.len() + 2 * other_pairs.len()), "draws");
+        let every: Vec<usize> = (0..self.outcomes.len()).collect();
+        let evaluation = self.evaluate(&every, || bar.inc(1));
+        let groups = groups.into_iter().map(|(by, group)| {
+            let evaluation = self.evaluate(&group.rows, || bar.inc(1));
+            Grouped { by, name: group.name, evaluation }
+        });
+        let groups = groups.collect();
+        let carried = other_pairs.into_iter().map(|(pair, rows, other)| {
+            let (own, scores) = (self.outcomes.of(&rows), self.scores_of(&rows));
+            let lengths = groups::pick(&self.corpus.characters, &rows);
+            (pair, carried::carry_over(&own, &other, &scores, &lengths, self.bootstrap, || bar.inc(1)))
+        });
+        let carried = carried.collect();
+        bar.finish_and_clear();
+        Ok(Found { names, evaluation, groups, carried })
+    }
+
+    fn evaluate(&self, rows: &[usize], done: impl Fn()) -> Evaluation {
+        let lengths = groups::pick(&self.corpus.characters, rows);
+        let column = self.column.map(|column| groups::pick(column, rows));
+        let (outcomes, scores) = (self.outcomes.of(rows), self.scores_of(rows));
+        evaluate::evaluate(&outcomes, &scores, &lengths, column.as_deref(), self.bootstrap, done)
+    }
+
+    fn scores_of(&self, rows: &[usize]) -> Vec<Vec<f64>> {
+        self.scores.iter().map(|scores| groups::pick(scores, rows)).collect()
+    }
+
+    /// Another pair, the rows that have it, and its outcomes on them. A model's name can hold the colon that stands between the
+    /// two: the data tells which it is.
+    fn other_pair(&self, text: &str) -> Result<(Pair, Vec<usize>, Outcomes), Failure> {
+        let pairs: Vec<Pair> = text
+            .match_indices(':')
+            .map(|(at, colon)| (text.get(..at), text.get(at + colon.len()..)))
+            .map(|(small, large)| Pair {
+                small: small.unwrap_or_default().to_owned(),
+                large: large.unwrap_or_default().to_owned(),
+            })
+            .filter(|pair| !pair.small.is_empty() && !pair.large.is_empty())
+            .collect();
+        if pairs.is_empty() {
+            return Err(Failure::Usage(format!(
+                "--against {text}: must be a small and a large model, such as llama-8b:gpt-4.1"
+            )));
+        }
+        for pair in pairs.into_iter().filter(|pair| pair.small != pair.large) {
+            let (mut rows, mut outcomes) = (Vec::new(), Outcomes { small: Vec::new(), large: Vec::new() });
+            for (row, means) in self.corpus.means_of(&pair)?.into_iter().enumerate() {
+                if let Some((small, large)) = means {
+                    rows.push(row);
+                    outcomes.small.push(small);
+                    outcomes.large.push(large);
+                }
+            }
+            if !rows.is_empty() {
+                return Ok((pair, rows, outcomes));
+            }
+        }
+        Err(format!(
+            "--against {text}: no row of the data has the quality of two such models beside --small and --large"
+        )
+        .into())
+    }
 }
 
 /// What each router is called: its name, with its folder where several have the same.
@@ -158,143 +313,4 @@ impl Args {
             output_tokens: f64::from(self.output_tokens),
         })
     }
-}
-
-/// The figures of a ranking under their names in JSON.
-#[derive(Debug, Serialize)]
-struct RankingJson {
-    apgr: Option<Figure>,
-    cpt50: Option<Figure>,
-    cpt80: Option<Figure>,
-    drop_at: DropsJson,
-}
-
-#[derive(Debug, Serialize)]
-struct DropsJson {
-    #[serde(rename = "10")]
-    ten: Option<Figure>,
-    #[serde(rename = "20")]
-    twenty: Option<Figure>,
-    #[serde(rename = "40")]
-    forty: Option<Figure>,
-}
-
-#[derive(Debug, Serialize)]
-struct BaselinesJson {
-    random: RankingJson,
-    length: RankingJson,
-    oracle: RankingJson,
-}
-
-#[derive(Debug, Serialize)]
-struct RouterJson<'a> {
-    router: &'a str,
-    #[serde(flatten)]
-    ranking: RankingJson,
-    apgr_above_first: Option<Figure>,
-    apgr_above_length: Option<Figure>,
-}
-
-/// The first router's figures stand at the top, under the names that tools rely on; each router's are in `routers`.
-#[derive(Debug, Serialize)]
-struct EvaluationJson<'a> {
-    n: usize,
-    quality_small: Figure,
-    quality_large: Figure,
-    #[serde(flatten)]
-    first: Option<RankingJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baselines: Option<BaselinesJson>,
-    routers: Vec<RouterJson<'a>>,
-    scoring: Speed,
-}
-
-impl From<&Ranking> for RankingJson {
-    fn from(ranking: &Ranking) -> Self {
-        let [ten, twenty, forty] = ranking.drop_at;
-        Self {
-            apgr: ranking.apgr,
-            cpt50: ranking.cpt50,
-            cpt80: ranking.cpt80,
-            drop_at: DropsJson { ten, twenty, forty },
-        }
-    }
-}
-
-fn json<'a>(evaluation: &Evaluation, names: &[&'a str], baselines: bool, scoring: Speed) -> EvaluationJson<'a> {
-    let above = evaluation.above_first.iter().zip(&evaluation.above_length);
-    let routers = names.iter().zip(&evaluation.routers).zip(above);
-    EvaluationJson {
-        n: evaluation.n,
-        quality_small: evaluation.quality_small,
-        quality_large: evaluation.quality_large,
-        first: evaluation.routers.first().map(RankingJson::from),
-        baselines: baselines.then(|| BaselinesJson {
-            random: (&evaluation.baselines.random).into(),
-            length: (&evaluation.baselines.length).into(),
-            oracle: (&evaluation.baselines.oracle).into(),
-        }),
-        routers: routers
-            .map(|((router, ranking), (first, length))| RouterJson {
-                router,
-                ranking: ranking.into(),
-                apgr_above_first: *first,
-                apgr_above_length: *length,
-            })
-            .collect(),
-        scoring,
-    }
-}
-
-fn text(evaluation: &Evaluation, names: &[&str], pair: &Pair, baselines: bool) -> String {
-    let quality = |figure| cell(Some(figure), 1.0, 3, "");
-    let mut text = format!(
-        "{} queries; mean quality {} at {}, {} at {}; 95 % intervals in parentheses\n",
-        evaluation.n,
-        quality(evaluation.quality_small),
-        pair.small,
-        quality(evaluation.quality_large),
-        pair.large,
-    );
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["routed by", "APGR", "CPT50 %", "CPT80 %", "drop at 10 %", "at 20 %", "at 40 %"]);
-    let mut rows: Vec<(&str, &Ranking)> = names.iter().copied().zip(&evaluation.routers).collect();
-    if baselines {
-        let Baselines { random, length, oracle } = &evaluation.baselines;
-        rows.extend([("random", random), ("length", length), ("oracle", oracle)]);
-    }
-    for (name, ranking) in rows {
-        let mut cells = vec![
-            name.to_owned(),
-            cell(ranking.apgr, 1.0, 3, ""),
-            cell(ranking.cpt50, 1.0, 1, ""),
-            cell(ranking.cpt80, 1.0, 1, ""),
-        ];
-        cells.extend(ranking.drop_at.map(|drop| cell(drop, 100.0, 1, " %")));
-        table.add_row(cells);
-    }
-    text.push_str(&format!("{table}\n"));
-    let differences = names.iter().zip(&evaluation.above_first).zip(&evaluation.above_length).enumerate();
-    for (index, ((name, first), length)) in differences {
-        if baselines {
-            let above = cell(*length, 1.0, 3, "");
-            text.push_str(&format!("{name}: APGR above length's {above}\n"));
-        }
-        if let (true, Some(first_name)) = (index > 0, names.first()) {
-            let above = cell(*first, 1.0, 3, "");
-            text.push_str(&format!("{name}: APGR above {first_name}'s {above}\n"));
-        }
-    }
-    let figures = |ranking: &Ranking| [ranking.apgr, ranking.drop_at[0]];
-    if evaluation.routers.iter().flat_map(figures).any(|figure| figure.is_none_or(|figure| figure.low.is_nan())) {
-        text.push_str("- : not defined, or not in too many draws for an interval: on these queries the large model is not clearly better (APGR, CPT), or its mean quality is near 0 (drops)\n");
-    }
-    text
-}
-
-fn cell(figure: Option<Figure>, factor: f64, digits: usize, unit: &str) -> String {
-    let Some(Figure { value, low, high }) = figure else { return "-".to_owned() };
-    let [value, low_text, high] = [value, low, high].map(|number| format!("{:.digits$}", number * factor));
-    if low.is_nan() { format!("{value} (-){unit}") } else { format!("{value} ({low_text} to {high}){unit}") }
 }

@@ -1,8 +1,8 @@
 //! A report from made-up queries: their gaps of quality and their scores are spread evenly, without chance.
 
 use hybrid_llm::lab::report::{
-    Baselines, CurvePoint, Figure, LabelReport, OperatingPoint, Price, Prices, Promise, Ranking, Report, RouterReport,
-    SetReport, calibration_curve,
+    Agreement, Baselines, CarriedReport, CurvePoint, Figure, GroupReport, LabelReport, OperatingPoint, Price, Prices,
+    Promise, Ranking, Report, RouterReport, SetReport, calibration_curve,
 };
 use hybrid_llm::lab::{figures::shares::counts, training::label::Spread};
 
@@ -76,6 +76,11 @@ fn ranking(mut queries: Vec<Query>, key: impl Fn(&Query) -> f64, banded: bool) -
         cpt50: Some(figure(100.0 * calls(0.5), 4.0)),
         cpt80: Some(figure(100.0 * calls(0.8), 4.0)),
         drop_at: [Some(at(0.1)), Some(at(0.2)), Some(at(0.4))],
+        agreement: Agreement {
+            oracle_share: Some(figure(0.4, 0.1)),
+            auc: Some(figure(0.7, 0.02)),
+            spearman: Some(figure(0.3, 0.05)),
+        },
         curve: drops.iter().enumerate().map(point).collect(),
     }
 }
@@ -121,6 +126,32 @@ fn router(name: &str, queries: &[Query]) -> RouterReport {
     }
 }
 
+fn rankings(n: usize, skills: &[(&str, f64)]) -> Vec<Ranking> {
+    skills.iter().map(|(_, skill)| ranking(queries(n, *skill, 0.0), |query| query.score, true)).collect()
+}
+
+fn group(by: &'static str, name: &str, skills: &[(&str, f64)]) -> GroupReport {
+    GroupReport {
+        by,
+        name: name.to_owned(),
+        n: 120,
+        quality_small: figure(0.55, 0.02),
+        quality_large: figure(0.8, 0.02),
+        routers: rankings(120, skills),
+    }
+}
+
+fn carried(small: &str, correlation: f64, skills: &[(&str, f64)]) -> CarriedReport {
+    CarriedReport {
+        small: small.to_owned(),
+        large: "claude".to_owned(),
+        n: 200,
+        correlation: Some(figure(correlation, 0.05)),
+        own: rankings(200, skills),
+        other: rankings(240, skills),
+    }
+}
+
 fn set(name: &str, n: usize, skills: &[(&str, f64)]) -> SetReport {
     let all = queries(n, 0.5, 0.0);
     let noise = |query: &Query| spread((query.large * 1e6) as usize, 0.618_033_988_749_894_9);
@@ -135,6 +166,12 @@ fn set(name: &str, n: usize, skills: &[(&str, f64)]) -> SetReport {
             length: ranking(all.clone(), |query| 0.15 * (query.small - query.large) + noise(query), false),
             oracle: ranking(all.clone(), |query| query.small - query.large, false),
         }),
+        groups: [("kind", "code"), ("kind", "chat"), ("language", "en")]
+            .map(|(by, name)| group(by, name, skills))
+            .into(),
+        carried: [("qwen-7b", 0.7), ("gemma-2b", -0.1)]
+            .map(|(small, correlation)| carried(small, correlation, skills))
+            .into(),
     }
 }
 

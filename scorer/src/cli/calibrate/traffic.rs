@@ -13,7 +13,7 @@ use crate::{
             corpus::{self, Corpus, CorpusError},
             queries::{Format, Queries, Query, QueryError},
         },
-        figures::{evaluate, sweep::Outcomes},
+        figures::{figure::draw_without_replacement, sweep::Outcomes},
         pair::Pair,
     },
 };
@@ -48,7 +48,7 @@ pub(super) fn draw(n: usize, sample: usize, seed: u64) -> Vec<bool> {
     let mut chosen = vec![all; n];
     if !all {
         let mut rng = fastrand::Rng::with_seed(seed);
-        for row in evaluate::draw_without_replacement(n, sample, &mut rng).0 {
+        for row in draw_without_replacement(n, sample, &mut rng).0 {
             chosen.iter_mut().skip(row).take(1).for_each(|chosen| *chosen = true);
         }
     }

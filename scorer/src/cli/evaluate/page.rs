@@ -1,15 +1,18 @@
 //! What `evaluate --report` puts on its page: the evaluation, and what can be seen from the scores alone.
 
+use super::{Found, Grouped};
 use crate::{
     lab::{
         data::query_data::PairRow,
         figures::{
-            evaluate::{self, Bootstrap, Evaluation},
+            carried::Carried,
+            evaluate::{self, Bootstrap},
             sweep::{Order, Outcomes},
         },
         pair::Pair,
         report::{
-            Figure, OperatingPoint, Prices, Promise, Ranking, Report, RouterReport, SetReport, calibration_curve,
+            CarriedReport, Figure, GroupReport, OperatingPoint, Prices, Promise, Ranking, Report, RouterReport,
+            SetReport, calibration_curve,
         },
         training::label,
     },
@@ -38,7 +41,7 @@ pub(super) struct Page<'a> {
     pub(super) pair: Pair,
     pub(super) rows: &'a [PairRow],
     pub(super) outcomes: &'a Outcomes,
-    pub(super) evaluation: &'a Evaluation,
+    pub(super) found: &'a Found<'a>,
     pub(super) bootstrap: Bootstrap,
     pub(super) prices: Option<Prices>,
 }
@@ -47,17 +50,43 @@ impl Page<'_> {
     /// The report of routers, in the evaluation's order. The baselines are always there: they cost nothing, and a curve alone
     /// says little.
     pub(super) fn report(self, routers: &[Scored<'_>]) -> Report {
-        let shown = routers.iter().zip(&self.evaluation.routers);
+        let shown = routers.iter().zip(&self.found.evaluation.routers);
         let set = SetReport {
             name: self.name.clone(),
-            n: self.evaluation.n,
-            quality_small: self.evaluation.quality_small,
-            quality_large: self.evaluation.quality_large,
+            n: self.found.evaluation.n,
+            quality_small: self.found.evaluation.quality_small,
+            quality_large: self.found.evaluation.quality_large,
             routers: shown.map(|(scored, found)| self.one(scored, found)).collect(),
-            baselines: Some(self.evaluation.baselines.clone()),
+            baselines: Some(self.found.evaluation.baselines.clone()),
+            groups: self.groups(),
+            carried: self.carried(),
         };
         let Pair { small, large } = self.pair;
         Report { title: format!("{small} → {large}"), small, large, prices: self.prices, sets: vec![set] }
+    }
+
+    fn groups(&self) -> Vec<GroupReport> {
+        let group = |group: &Grouped| GroupReport {
+            by: group.by.name(),
+            name: group.name.clone(),
+            n: group.evaluation.n,
+            quality_small: group.evaluation.quality_small,
+            quality_large: group.evaluation.quality_large,
+            routers: group.evaluation.routers.clone(),
+        };
+        self.found.groups.iter().map(group).collect()
+    }
+
+    fn carried(&self) -> Vec<CarriedReport> {
+        let carried = |(pair, carried): &(Pair, Carried)| CarriedReport {
+            small: pair.small.clone(),
+            large: pair.large.clone(),
+            n: carried.other.n,
+            correlation: carried.correlation,
+            own: carried.own.routers.clone(),
+            other: carried.other.routers.clone(),
+        };
+        self.found.carried.iter().map(carried).collect()
     }
 
     fn one(&self, scored: &Scored<'_>, found: &Ranking) -> RouterReport {

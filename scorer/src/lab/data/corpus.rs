@@ -3,14 +3,16 @@
 //! The first reading finds what is wrong with the files before hours are spent on them, and keeps a few dozen bytes a row.
 
 use std::{
+    collections::HashSet,
     io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     error::DataError,
-    query_data::{Incomplete, PairData, PairRow, QueryRow, Rows},
+    query_data::{Incomplete, PairData, PairRow, QueryRow, Rows, mean},
     split::QueryHash,
 };
 use crate::lab::pair::Pair;
@@ -45,6 +47,8 @@ pub struct Corpus {
     /// How long each query is, in characters.
     pub characters: Vec<u32>,
     hashes: Vec<QueryHash>,
+    /// The kinds and languages of the rows, each once in memory.
+    tags: HashSet<Arc<str>>,
     seed: u64,
 }
 
@@ -106,7 +110,14 @@ impl Corpus {
     /// # Errors
     /// The first [`CorpusError`], in the files' order.
     pub fn read(sources: &[Source], incomplete: Incomplete, seed: u64) -> Result<Self, CorpusError> {
-        let mut corpus = Self { parts: Vec::new(), rows: Vec::new(), characters: Vec::new(), hashes: Vec::new(), seed };
+        let mut corpus = Self {
+            parts: Vec::new(),
+            rows: Vec::new(),
+            characters: Vec::new(),
+            hashes: Vec::new(),
+            tags: HashSet::new(),
+            seed,
+        };
         for source in sources {
             corpus.add(source, incomplete)?;
         }
@@ -121,13 +132,19 @@ impl Corpus {
             return Err(CorpusError::Twice { file: source.file.clone() });
         }
         let (seed, from) = (self.seed, self.rows.len());
-        let (hashes, characters) = (&mut self.hashes, &mut self.characters);
+        let (hashes, characters, tags) = (&mut self.hashes, &mut self.characters, &mut self.tags);
         let data = PairData::read(&source.file, &source.pair, incomplete, |row| {
             hashes.push(QueryHash::new(&row.query, seed));
             characters.push(u32::try_from(row.query.chars().count()).unwrap_or(u32::MAX));
             row.query = String::new();
             row.id = String::new();
             row.source = String::new();
+            for tag in [&mut row.tags.kind, &mut row.tags.lang].into_iter().flatten() {
+                match tags.get(tag) {
+                    Some(known) => *tag = Arc::clone(known),
+                    None => _ = tags.insert(Arc::clone(tag)),
+                }
+            }
         })?;
         self.rows.extend(data.rows);
         let range = from..self.rows.len();
@@ -165,20 +182,63 @@ impl Corpus {
         self.parts.iter().flat_map(|part| self.texts_of(part))
     }
 
-    fn texts_of(&self, part: &Part) -> Box<dyn Iterator<Item = Result<Text, CorpusError>> + Send + '_> {
+    fn texts_of(&self, part: &Part) -> impl Iterator<Item = Result<Text, CorpusError>> + Send + '_ {
+        let file = part.source.file.clone();
+        self.rows_of(part, None).map(move |found| {
+            let (row, QueryRow { line, id, source, query, .. }) = found?;
+            Ok(Text { row, file: file.clone(), line, id, source, query })
+        })
+    }
+
+    /// The number under a key of each row's line, read again from the files.
+    ///
+    /// # Errors
+    /// [`CorpusError`]; a line without it is named.
+    pub fn column(&self, name: &str) -> Result<Vec<f64>, CorpusError> {
+        let rows = self.parts.iter().flat_map(|part| {
+            let named = |(_, row)| (part.source.file.clone(), row);
+            self.rows_of(part, Some(name)).map(move |found| found.map(named))
+        });
+        rows.map(|found| {
+            let (file, row) = found?;
+            let missing = || DataError::Line { file, line: row.line, problem: format!("has no key {name:?}") };
+            Ok(row.column.ok_or_else(missing)?)
+        })
+        .collect()
+    }
+
+    /// The mean qualities of another pair's small and large model on each row, read again from the files; `None` where a row
+    /// lacks one of them.
+    ///
+    /// # Errors
+    /// [`CorpusError`].
+    pub fn means_of(&self, pair: &Pair) -> Result<Vec<Option<(f64, f64)>>, CorpusError> {
+        let rows = self.parts.iter().flat_map(|part| self.rows_of(part, None));
+        let means = |row: &QueryRow| {
+            let of = |model: &String| row.quality.get(model).map(|samples| mean(samples));
+            Some((of(&pair.small)?, of(&pair.large)?))
+        };
+        rows.map(|found| Ok(means(&found?.1))).collect()
+    }
+
+    /// The rows of a file, read again, with the number under a key where one is named.
+    fn rows_of(
+        &self,
+        part: &Part,
+        column: Option<&str>,
+    ) -> Box<dyn Iterator<Item = Result<(usize, QueryRow), CorpusError>> + Send + '_> {
         let Source { file, pair } = part.source.clone();
         let rows = match Rows::open(&file) {
             Ok(rows) => rows,
             Err(error) => return Box::new(std::iter::once(Err(error.into()))),
         };
+        let rows = match column {
+            Some(column) => rows.with_column(column),
+            None => rows,
+        };
         let has = move |row: &QueryRow| row.quality.contains_key(&pair.small) && row.quality.contains_key(&pair.large);
         let of_pair = rows.filter(move |row| row.as_ref().map_or(true, &has));
-        let of_file = file.clone();
-        let same = again(file, part.range.clone(), of_pair, |row, found: &QueryRow| self.is(row, &found.query));
-        Box::new(same.map(move |found| {
-            let (row, QueryRow { line, id, source, query, .. }) = found?;
-            Ok(Text { row, file: of_file.clone(), line, id, source, query })
-        }))
+        Box::new(again(file, part.range.clone(), of_pair, |row, found: &QueryRow| self.is(row, &found.query)))
     }
 
     fn is(&self, row: usize, query: &str) -> bool {
@@ -245,6 +305,31 @@ mod tests {
         let expected = [(0, 2, "query 0"), (1, 3, "query 1"), (2, 2, "query 2")];
         assert_eq!(texts, expected.map(|(row, line, query)| (row, line, query.to_owned())));
         assert_eq!((corpus.parts[1].skipped, corpus.skipped()), (1, 1));
+    }
+
+    #[test]
+    fn kinds_columns_and_other_pairs_are_read_in_the_rows_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = r#"{"query": "a", "kind": "code", "lang": "en", "rating": 0.5, "quality": {"s": 1, "l": [0, 1], "t": 0, "m": 1}}
+{"query": "b", "kind": ["odd"], "lang": " ", "rating": true, "quality": {"s": 1, "l": 1, "t": 1}}
+{"query": "lone", "kind": "code", "quality": {"s": 1}}
+{"query": "c", "kind": "code", "rating": -2, "quality": {"s": 0, "l": 1, "t": [0, 1], "m": 0.25}}
+"#;
+        let source = source(folder.path(), "a.jsonl", content);
+        let corpus = Corpus::read(&[source], Incomplete::Skip, 0).unwrap();
+        let tags: Vec<_> = corpus.rows.iter().map(|row| (row.tags.kind.as_deref(), row.tags.lang.as_deref())).collect();
+        assert_eq!(tags, [(Some("code"), Some("en")), (None, None), (Some("code"), None)]);
+        let [first, .., last] = corpus.rows.as_slice() else { panic!("three rows") };
+        let kind = |row: &PairRow| row.tags.kind.clone().unwrap();
+        assert!(Arc::ptr_eq(&kind(first), &kind(last)), "a kind is in memory once");
+        assert_eq!(corpus.column("rating").unwrap(), [0.5, 1.0, -2.0]);
+        let pair = Pair { small: "t".to_owned(), large: "m".to_owned() };
+        assert_eq!(corpus.means_of(&pair).unwrap(), [Some((0.0, 1.0)), None, Some((0.5, 0.25))]);
+        let fault = |column: &str| {
+            corpus.column(column).unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "DIR")
+        };
+        insta::assert_snapshot!(fault("grade"), @r#"DIR/a.jsonl, line 1: has no key "grade""#);
+        insta::assert_snapshot!(fault("lang"), @"DIR/a.jsonl, line 1: lang: must be a number, or true or false");
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //!
 //! A line is `{"id", "source", "query", "quality": {"MODEL": [q, …]}}`: one number for each sampled response of a model,
 //! higher is better, on a scale that is the same for all models. `id` and `source` may be missing: the line's number and the
-//! file's name stand in.
+//! file's name stand in. `kind` and `lang` may say of what kind a query is, and in which language; other keys do not matter.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::{
     error::DataError,
@@ -29,8 +31,21 @@ pub struct QueryRow {
     pub source: String,
     /// The text that is scored; never blank.
     pub query: String,
+    /// Of what kind it is, and in which language, where the line says so.
+    pub tags: Tags,
+    /// The number under the key that was asked for, if it is there.
+    pub column: Option<f64>,
     /// The qualities of each model's sampled responses; within ±1e100, and at least one a model.
     pub quality: BTreeMap<String, Vec<f64>>,
+}
+
+/// What a line says of a query besides its source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags {
+    /// `kind`: what is asked for, such as `code`.
+    pub kind: Option<Arc<str>>,
+    /// `lang`: the query's language, such as `en`.
+    pub lang: Option<Arc<str>>,
 }
 
 /// A query with the qualities of both models of a pair.
@@ -42,6 +57,8 @@ pub struct PairRow {
     pub source: String,
     /// The text that is scored.
     pub query: String,
+    /// Of what kind it is, and in which language.
+    pub tags: Tags,
     /// q(S(x)), one for each sampled response; at least one.
     pub small: Vec<f64>,
     /// q(L(x)), one for each sampled response; at least one.
@@ -83,6 +100,16 @@ struct Line {
     query: String,
     #[serde(default)]
     quality: BTreeMap<String, Samples>,
+    #[serde(default, deserialize_with = "tag")]
+    kind: Option<Arc<str>>,
+    #[serde(default, deserialize_with = "tag")]
+    lang: Option<Arc<str>>,
+}
+
+/// Reads a tag. What is no text, or blank, is none: other programs may mean something else by the key.
+fn tag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().map(str::trim).filter(|tag| !tag.is_empty()).map(Arc::from))
 }
 
 /// One response's quality may stand without brackets.
@@ -98,6 +125,7 @@ enum Samples {
 pub struct Rows {
     lines: Lines,
     source: String,
+    column: Option<String>,
     ended: bool,
 }
 
@@ -108,7 +136,23 @@ impl Rows {
     /// [`DataError::Read`].
     pub fn open(file: &Path) -> Result<Self, DataError> {
         let source = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { lines: Lines::open(file, MAX_LINE)?, source, ended: false })
+        Ok(Self { lines: Lines::open(file, MAX_LINE)?, source, column: None, ended: false })
+    }
+
+    /// The same with the number under a key of each line, where it is there: true counts as 1, false as 0.
+    #[must_use]
+    pub fn with_column(self, column: &str) -> Self {
+        Self { column: Some(column.to_owned()), ..self }
+    }
+
+    fn column(&self) -> Result<Option<f64>, DataError> {
+        let Some(name) = &self.column else { return Ok(None) };
+        let number = match self.lines.json::<Map<String, Value>>(SHAPE)?.get(name) {
+            None => return Ok(None),
+            Some(Value::Bool(yes)) => Some(f64::from(u8::from(*yes))),
+            Some(value) => value.as_f64().filter(|number| number.abs() <= MAX_QUALITY),
+        };
+        number.map(Some).ok_or_else(|| self.lines.fault(format!("{name}: must be a number, or true or false")))
     }
 
     /// The next line that is not blank.
@@ -142,7 +186,9 @@ impl Rows {
             quality.insert(model, samples);
         }
         let source = line.source.unwrap_or_else(|| self.source.clone());
-        Ok(QueryRow { line: self.lines.number(), id, source, query: line.query, quality })
+        let tags = Tags { kind: line.kind, lang: line.lang };
+        let column = self.column()?;
+        Ok(QueryRow { line: self.lines.number(), id, source, query: line.query, tags, column, quality })
     }
 }
 
@@ -186,7 +232,8 @@ impl PairData {
             }
             match (row.quality.remove(&pair.small), row.quality.remove(&pair.large)) {
                 (Some(small), Some(large)) => {
-                    let mut row = PairRow { id: row.id, source: row.source, query: row.query, small, large };
+                    let QueryRow { id, source, query, tags, .. } = row;
+                    let mut row = PairRow { id, source, query, tags, small, large };
                     each(&mut row);
                     data.rows.push(row);
                 }
@@ -236,7 +283,8 @@ impl PairRow {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// The mean of qualities.
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 

@@ -17,7 +17,7 @@
 //!   whatever its value, gets this rule.
 
 use super::{
-    evaluate::draw_without_replacement,
+    figure::draw_without_replacement,
     shares::{self, BINS},
     sweep::Outcomes,
 };

@@ -1,34 +1,18 @@
 //! Evaluation: a router's figures on graded queries with 95 % bootstrap intervals, beside the baselines.
 
-use serde::Serialize;
-
-use super::sweep::{Figures, Order, Outcomes, SHARES, Sweep};
+pub use super::figure::{Bootstrap, Figure};
+use super::{
+    agreement,
+    figure::{draw, figure, interval},
+    sweep::{Figures, Order, Outcomes, SHARES, Sweep},
+};
 
 /// Steps of an error–cost curve.
 const CURVE: u32 = 40;
-/// The quantiles of the draws that are a 95 % interval.
-const INTERVAL: (f64, f64) = (0.025, 0.975);
-/// A figure that is not defined in more than this share of the draws has no interval.
-const UNDEFINED: f64 = 0.025;
-
-/// A measured value with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Figure {
-    /// The value.
-    pub value: f64,
-    /// The interval's lower end; NaN, in JSON `null`, where there is no interval.
-    pub low: f64,
-    /// The interval's upper end, likewise.
-    pub high: f64,
-}
-
-impl Figure {
-    /// A value without an interval.
-    pub fn bare(value: f64) -> Self {
-        Self { value, low: f64::NAN, high: f64::NAN }
-    }
-}
-
+/// The APGR of a random order.
+const RANDOM_APGR: f64 = 0.5;
+/// An oracle that gains less APGR than this over a random order is no measure.
+const LEAST_GAIN: f64 = 1e-3;
 /// The figures of one way to rank queries; see [`Figures`] for what each means. `None`: not defined on these queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
@@ -40,8 +24,23 @@ pub struct Ranking {
     pub cpt80: Option<Figure>,
     /// The quality drop at each of [`SHARES`], as a part of the large model's mean quality.
     pub drop_at: [Option<Figure>; SHARES.len()],
+    /// How well its order agrees with the outcomes.
+    pub agreement: Agreement,
     /// The error–cost curve, by ascending small share; empty where drops are not defined.
     pub curve: Vec<CurvePoint>,
+}
+
+/// How well an order of the queries agrees with their outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Agreement {
+    /// The share of the oracle's gain over chance: (APGR − 0.5) ÷ (the oracle's − 0.5); 0 is random, 1 the oracle. `None` where
+    /// the oracle gains nothing.
+    pub oracle_share: Option<Figure>,
+    /// The area under the ROC curve: the chance that a query whose small response is as good as the large one's scores above one
+    /// whose is not. 0.5 is random.
+    pub auc: Option<Figure>,
+    /// Spearman's rank correlation of the score with E[H(x)], or with the column that was given; 0 is random.
+    pub spearman: Option<Figure>,
 }
 
 /// A point of an error–cost curve: the paper's figure 5.
@@ -83,48 +82,43 @@ pub struct Evaluation {
     pub baselines: Baselines,
 }
 
-/// How the intervals are drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct Bootstrap {
-    /// How many times the queries are drawn anew, with replacement.
-    pub draws: usize,
-    /// Equal seeds give equal intervals.
-    pub seed: u64,
-}
-
-/// Measures routers by their scores of the queries, and the baselines. `lengths` are the queries' lengths in characters; all
-/// slices are in the order of `outcomes`. `done` is called after each draw.
+/// Measures routers by their scores of the queries, and the baselines. `lengths` are the queries' lengths in characters; with
+/// `column` the rank correlation is with it instead of E[H(x)]. All slices are in the order of `outcomes`. `done` is called after
+/// each draw.
 pub fn evaluate(
     outcomes: &Outcomes,
     scores: &[Vec<f64>],
     lengths: &[u32],
+    column: Option<&[f64]>,
     bootstrap: Bootstrap,
     done: impl Fn(),
 ) -> Evaluation {
     let n = outcomes.len();
     let shortest: Vec<f64> = lengths.iter().map(|length| -f64::from(*length)).collect();
-    let gaps: Vec<f64> = outcomes.small.iter().zip(&outcomes.large).map(|(small, large)| small - large).collect();
+    let gaps = outcomes.gaps();
+    let measure = Measure::new(outcomes, column.unwrap_or(&gaps));
     let mut orders: Vec<Order> = vec![Order::by(&shortest), Order::by(&gaps)];
     orders.extend(scores.iter().map(|scores| Order::by(scores)));
 
     let mut rng = fastrand::Rng::with_seed(bootstrap.seed);
-    let mut samples: Vec<Samples> =
-        orders.iter().map(|order| Samples::new(&order.sweep(outcomes, &vec![1; n]))).collect();
+    let once = measure.on(vec![1; n]);
+    let mut samples: Vec<Samples> = orders.iter().map(|order| Samples::new(once.of(order))).collect();
     let whole = orders.first().map_or((0.0, 0.0), |order| order.sweep(outcomes, &vec![1; n]).means());
-    let mut random = Samples { value: Figures::random(whole.0, whole.1), ..Samples::default() };
+    let mut random = Samples { value: once.random(whole), ..Samples::default() };
     random.curve = shares().map(|share| Figures::random_drop(share, whole.0, whole.1)).collect();
     let mut means = (Vec::new(), Vec::new());
     for _ in 0..bootstrap.draws {
-        let weights = draw(n, &mut rng);
+        let drawn = measure.on(draw(n, &mut rng));
         for (order, samples) in orders.iter().zip(&mut samples) {
-            samples.push(&order.sweep(outcomes, &weights));
+            samples.push(drawn.of(order));
         }
-        let sweep = Order::random(n, &mut rng).sweep(outcomes, &weights);
-        means.0.push(sweep.means().0);
-        means.1.push(sweep.means().1);
-        random.push(&sweep);
+        let by_chance = drawn.of(&Order::random(n, &mut rng));
+        means.0.push(by_chance.1.means().0);
+        means.1.push(by_chance.1.means().1);
+        random.push(by_chance);
         done();
     }
+    let oracle = samples.get(1);
     let first = samples.get(2);
     let length = samples.first();
     let above = |than: Option<&Samples>| samples.iter().skip(2).map(|s| s.apgr_above(than?)).collect();
@@ -134,11 +128,11 @@ pub fn evaluate(
         quality_large: figure(whole.1, &mut means.1),
         above_first: above(first),
         above_length: above(length),
-        routers: samples.iter().skip(2).map(Samples::ranking).collect(),
+        routers: samples.iter().skip(2).map(|samples| samples.ranking(oracle)).collect(),
         baselines: Baselines {
-            random: random.ranking(),
-            length: samples.first().unwrap_or(&random).ranking(),
-            oracle: samples.get(1).unwrap_or(&random).ranking(),
+            random: random.ranking(oracle),
+            length: samples.first().unwrap_or(&random).ranking(oracle),
+            oracle: oracle.unwrap_or(&random).ranking(oracle),
         },
     }
 }
@@ -176,51 +170,91 @@ pub fn drops_at(
     found.collect()
 }
 
-/// How often each of `n` queries is drawn in `n` draws with replacement.
-pub(crate) fn draw(n: usize, rng: &mut fastrand::Rng) -> Vec<u32> {
-    let mut weights = vec![0; n];
-    for _ in 0..n {
-        if let Some(weight) = weights.get_mut(rng.usize(..n)) {
-            *weight += 1;
-        }
-    }
-    weights
-}
-
-/// `sample` of `n` positions at random, each at most once, and the others.
-pub(crate) fn draw_without_replacement(n: usize, sample: usize, rng: &mut fastrand::Rng) -> (Vec<usize>, Vec<usize>) {
-    let mut rows: Vec<usize> = (0..n).collect();
-    rng.shuffle(&mut rows);
-    let rest = rows.split_off(sample.min(n));
-    (rows, rest)
-}
-
 fn shares() -> impl Iterator<Item = f64> {
     (0..=CURVE).map(|step| f64::from(step) / f64::from(CURVE))
+}
+
+/// What orders are measured by.
+struct Measure<'a> {
+    outcomes: &'a Outcomes,
+    /// Whether the small response is as good as the large one.
+    good: Vec<bool>,
+    /// The order of what scores are to be correlated with.
+    target: Order,
+}
+
+/// The same on the queries of one draw.
+struct Drawn<'m> {
+    measure: &'m Measure<'m>,
+    weights: Vec<u32>,
+    target_ranks: Vec<f64>,
+}
+
+/// What one order comes to on one draw.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    figures: Figures,
+    auc: Option<f64>,
+    spearman: Option<f64>,
+}
+
+impl<'a> Measure<'a> {
+    fn new(outcomes: &'a Outcomes, target: &[f64]) -> Self {
+        let good = outcomes.small.iter().zip(&outcomes.large).map(|(small, large)| small >= large).collect();
+        Self { outcomes, good, target: Order::by(target) }
+    }
+
+    fn on(&self, weights: Vec<u32>) -> Drawn<'_> {
+        let target_ranks = agreement::ranks(&self.target, &weights);
+        Drawn { measure: self, weights, target_ranks }
+    }
+}
+
+impl Drawn<'_> {
+    fn of(&self, order: &Order) -> (Measured, Sweep) {
+        let Self { measure, weights, target_ranks } = self;
+        let sweep = order.sweep(measure.outcomes, weights);
+        let ranks = agreement::ranks(order, weights);
+        let measured = Measured {
+            figures: sweep.figures(),
+            auc: agreement::auc(order, &measure.good, weights),
+            spearman: agreement::correlation(&ranks, target_ranks, weights),
+        };
+        (measured, sweep)
+    }
+
+    /// What a random order comes to on average, where so much is the mean quality of small and large.
+    fn random(&self, (small, large): (f64, f64)) -> Measured {
+        let varies = agreement::correlation(&self.target_ranks, &self.target_ranks, &self.weights).is_some();
+        let both = self.measure.good.contains(&true) && self.measure.good.contains(&false);
+        Measured { figures: Figures::random(small, large), auc: both.then_some(0.5), spearman: varies.then_some(0.0) }
+    }
 }
 
 /// The figures of one order: on all queries, and in every draw.
 #[derive(Default)]
 struct Samples {
-    value: Figures,
+    value: Measured,
     curve: Vec<Option<f64>>,
-    drawn: Vec<Figures>,
+    drawn: Vec<Measured>,
     drawn_curves: Vec<Vec<Option<f64>>>,
 }
 
 impl Samples {
-    fn new(sweep: &Sweep) -> Self {
+    fn new((value, sweep): (Measured, Sweep)) -> Self {
         let curve = shares().map(|share| sweep.drop_at(share)).collect();
-        Self { value: sweep.figures(), curve, drawn: Vec::new(), drawn_curves: Vec::new() }
+        Self { value, curve, drawn: Vec::new(), drawn_curves: Vec::new() }
     }
 
-    fn push(&mut self, sweep: &Sweep) {
-        self.drawn.push(sweep.figures());
+    fn push(&mut self, (measured, sweep): (Measured, Sweep)) {
+        self.drawn.push(measured);
         self.drawn_curves.push(shares().map(|share| sweep.drop_at(share)).collect());
     }
 
-    fn ranking(&self) -> Ranking {
-        let one = |pick: fn(&Figures) -> Option<f64>| interval(pick(&self.value), self.drawn.iter().map(pick));
+    fn ranking(&self, oracle: Option<&Self>) -> Ranking {
+        let one = |pick: fn(&Figures) -> Option<f64>| {
+            interval(pick(&self.value.figures), self.drawn.iter().map(|measured| pick(&measured.figures)))
+        };
         let [ten, twenty, forty] =
             [one(|figures| figures.drop_at[0]), one(|figures| figures.drop_at[1]), one(|figures| figures.drop_at[2])];
         let point = |(index, small_share)| {
@@ -233,41 +267,31 @@ impl Samples {
             cpt50: one(|figures| figures.cpt50),
             cpt80: one(|figures| figures.cpt80),
             drop_at: [ten, twenty, forty],
+            agreement: Agreement {
+                oracle_share: oracle.and_then(|oracle| self.compared(oracle, oracle_share)),
+                auc: interval(self.value.auc, self.drawn.iter().map(|measured| measured.auc)),
+                spearman: interval(self.value.spearman, self.drawn.iter().map(|measured| measured.spearman)),
+            },
             curve: shares().enumerate().filter_map(point).collect(),
         }
     }
 
     fn apgr_above(&self, other: &Self) -> Option<Figure> {
-        let difference = |a: &Figures, b: &Figures| Some(a.apgr? - b.apgr?);
-        let drawn = self.drawn.iter().zip(&other.drawn).map(|(a, b)| difference(a, b));
-        interval(difference(&self.value, &other.value), drawn)
+        self.compared(other, |apgr, other| Some(apgr - other))
+    }
+
+    /// A figure of both APGRs, drawn in pairs.
+    fn compared(&self, other: &Self, figure: fn(f64, f64) -> Option<f64>) -> Option<Figure> {
+        let both = |a: &Measured, b: &Measured| figure(a.figures.apgr?, b.figures.apgr?);
+        let drawn = self.drawn.iter().zip(&other.drawn).map(|(a, b)| both(a, b));
+        interval(both(&self.value, &other.value), drawn)
     }
 }
 
-/// A value with the interval of its draws. Where too many draws do not define it the interval has no end: what a gap is
-/// divided by is then not clearly above zero.
-fn interval(value: Option<f64>, drawn: impl Iterator<Item = Option<f64>>) -> Option<Figure> {
-    let (mut defined, mut total) = (Vec::new(), 0);
-    for value in drawn {
-        total += 1;
-        defined.extend(value);
-    }
-    let undefined = total - defined.len();
-    let bounded = undefined as f64 <= UNDEFINED * total as f64;
-    value.map(|value| if bounded { figure(value, &mut defined) } else { Figure::bare(value) })
-}
-
-fn figure(value: f64, drawn: &mut [f64]) -> Figure {
-    drawn.sort_by(f64::total_cmp);
-    let at = |quantile: f64| sorted_quantile(drawn, quantile).unwrap_or(value);
-    Figure { value, low: at(INTERVAL.0), high: at(INTERVAL.1) }
-}
-
-/// A quantile of ascending values, interpolated between neighbours; `None` without values.
-pub(crate) fn sorted_quantile(values: &[f64], quantile: f64) -> Option<f64> {
-    let rank = quantile * values.len().checked_sub(1)? as f64;
-    let (low, high) = (values.get(rank.floor() as usize)?, values.get(rank.ceil() as usize)?);
-    Some(low + (high - low) * rank.fract())
+/// The share of the oracle's gain over a random order's APGR. An oracle that gains next to nothing has no share to give.
+fn oracle_share(apgr: f64, oracle: f64) -> Option<f64> {
+    let gain = oracle - RANDOM_APGR;
+    (gain > LEAST_GAIN).then(|| (apgr - RANDOM_APGR) / gain)
 }
 
 #[cfg(test)]
@@ -294,7 +318,7 @@ mod tests {
         let (outcomes, good, lengths) = set(1_000, 0.8, 1);
         let noise: Vec<f64> = (0..1_000).map(|i| f64::from(i % 7)).collect();
         let ticks = std::cell::Cell::new(0);
-        let found = evaluate(&outcomes, &[good, noise], &lengths, BOOTSTRAP, || ticks.set(ticks.get() + 1));
+        let found = evaluate(&outcomes, &[good, noise], &lengths, None, BOOTSTRAP, || ticks.set(ticks.get() + 1));
         assert_eq!((found.n, ticks.get()), (1_000, 400));
         let apgr = |ranking: &Ranking| ranking.apgr.unwrap();
         assert!(apgr(&found.routers[0]).low > apgr(&found.baselines.length).high);
@@ -313,11 +337,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn agreement_is_that_of_the_definitions() {
+        let (outcomes, good, lengths) = set(1_000, 0.8, 1);
+        let found = evaluate(&outcomes, std::slice::from_ref(&good), &lengths, None, BOOTSTRAP, || {});
+        let (router, oracle, random) = (&found.routers[0], &found.baselines.oracle, &found.baselines.random);
+        let value = |figure: Option<Figure>| figure.unwrap().value;
+        let gain = |ranking: &Ranking| value(ranking.apgr) - 0.5;
+        assert!((value(router.agreement.oracle_share) - gain(router) / gain(oracle)).abs() < 1e-12);
+        assert_eq!(oracle.agreement.oracle_share, Some(Figure { value: 1.0, low: 1.0, high: 1.0 }));
+        assert_eq!((value(oracle.agreement.auc), value(oracle.agreement.spearman)), (1.0, 1.0));
+        let by_chance = random.agreement;
+        assert_eq!([by_chance.oracle_share, by_chance.auc, by_chance.spearman].map(value), [0.0, 0.5, 0.0]);
+        for figure in [by_chance.oracle_share, by_chance.auc, by_chance.spearman].map(Option::unwrap) {
+            assert!(
+                figure.low < figure.value && figure.value < figure.high && figure.high - figure.low < 0.5,
+                "{figure:?}"
+            );
+        }
+        // A column of one's own takes the gap's place in the rank correlation alone.
+        let against: Vec<f64> = good.iter().map(|score| -score).collect();
+        let other = evaluate(&outcomes, &[good], &lengths, Some(&against), BOOTSTRAP, || {});
+        assert_eq!(value(other.routers[0].agreement.spearman), -1.0);
+        assert_eq!(other.routers[0].agreement.auc, router.agreement.auc);
+    }
+
     /// The interval of a mean is known: half the width is 1.96 σ ÷ √n.
     #[test]
     fn intervals_have_the_width_of_theory() {
         let (outcomes, scores, lengths) = set(2_000, 0.5, 3);
-        let found = evaluate(&outcomes, &[scores], &lengths, BOOTSTRAP, || {});
+        let found = evaluate(&outcomes, &[scores], &lengths, None, BOOTSTRAP, || {});
         let half = (found.quality_small.high - found.quality_small.low) / 2.0;
         let theory = 1.96 * 0.5 / 2_000_f64.sqrt();
         assert!((half / theory - 1.0).abs() < 0.15, "{half} {theory}");
@@ -326,8 +375,9 @@ mod tests {
     #[test]
     fn equal_seeds_give_equal_intervals() {
         let (outcomes, scores, lengths) = set(100, 0.5, 5);
-        let again =
-            |seed| evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, Bootstrap { draws: 50, seed }, || {});
+        let again = |seed| {
+            evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, None, Bootstrap { draws: 50, seed }, || {})
+        };
         assert_eq!(again(1), again(1));
         assert_ne!(again(1), again(2));
     }
@@ -337,7 +387,7 @@ mod tests {
         let (outcomes, scores, lengths) = set(500, 0.5, 9);
         let found = drops_at(&outcomes, &scores, &[0.0, 0.5, 2.0], BOOTSTRAP);
         assert_eq!((found[0].0, found[2].0), (1.0, 0.0));
-        let whole = evaluate(&outcomes, &[scores], &lengths, BOOTSTRAP, || {}).routers[0].curve[40].drop;
+        let whole = evaluate(&outcomes, &[scores], &lengths, None, BOOTSTRAP, || {}).routers[0].curve[40].drop;
         assert_eq!((found[0].1.unwrap().value, found[2].1.unwrap().high), (whole.value, 0.0));
         let half = found[1].1.unwrap();
         assert!(half.low < half.value && half.value < half.high && half.value < whole.value);
@@ -346,10 +396,10 @@ mod tests {
     #[test]
     fn figures_without_meaning_are_left_out() {
         let outcomes = Outcomes { small: vec![1.0, 0.0, 1.0], large: vec![1.0, 0.0, 0.0] };
-        let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], BOOTSTRAP, || {});
+        let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], None, BOOTSTRAP, || {});
         assert_eq!((found.routers[0].apgr, found.baselines.random.cpt50), (None, None));
         let worthless = Outcomes { small: vec![1.0, 0.0], large: vec![0.0, 0.0] };
-        let found = evaluate(&worthless, &[vec![0.1, 0.2]], &[1, 2], BOOTSTRAP, || {});
+        let found = evaluate(&worthless, &[vec![0.1, 0.2]], &[1, 2], None, BOOTSTRAP, || {});
         assert_eq!(found.routers[0].drop_at[0], None);
         assert!(found.routers[0].curve.is_empty());
     }
@@ -358,7 +408,7 @@ mod tests {
     #[test]
     fn a_figure_that_many_draws_do_not_define_has_no_interval() {
         let outcomes = Outcomes { small: vec![0.0, 1.0, 0.0], large: vec![1.0, 1.0, 0.0] };
-        let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], BOOTSTRAP, || {});
+        let found = evaluate(&outcomes, &[vec![0.1, 0.2, 0.3]], &[1, 2, 3], None, BOOTSTRAP, || {});
         for figure in [found.routers[0].apgr, found.routers[0].drop_at[2], found.baselines.random.apgr] {
             let figure = figure.unwrap();
             assert!(figure.value.is_finite() && figure.low.is_nan() && figure.high.is_nan(), "{figure:?}");

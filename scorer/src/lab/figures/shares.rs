@@ -1,6 +1,6 @@
 //! Shares of a sample: counts in bins over [0, 1], and the interval of a share.
 
-use super::evaluate::Figure;
+use super::figure::Figure;
 
 /// Bins of every histogram of scores and labels.
 pub const BINS: usize = 20;

@@ -71,6 +71,18 @@ impl Outcomes {
         self.small.is_empty()
     }
 
+    /// E[H(x)] of each query.
+    pub fn gaps(&self) -> Vec<f64> {
+        self.small.iter().zip(&self.large).map(|(small, large)| small - large).collect()
+    }
+
+    /// Those of some queries, by their places.
+    #[must_use]
+    pub fn of(&self, rows: &[usize]) -> Self {
+        let at = |values: &[f64]| rows.iter().filter_map(|row| values.get(*row)).copied().collect();
+        Self { small: at(&self.small), large: at(&self.large) }
+    }
+
     /// What each query loses at the small model: −H(x).
     fn loss(&self, row: usize) -> f64 {
         self.large.get(row).unwrap_or(&0.0) - self.small.get(row).unwrap_or(&0.0)
@@ -88,6 +100,12 @@ impl Order {
             .collect();
         ends.push(rows.len());
         Self { rows, ends }
+    }
+
+    /// The queries with equal scores, highest first.
+    pub fn ties(&self) -> impl Iterator<Item = &[usize]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.rows.get(start..*end))
     }
 
     /// A random order.

@@ -3,9 +3,11 @@
 //! Nothing is computed from queries here and nothing is read or written: plain figures in, text out.
 
 mod bins;
+mod carried;
 mod charts;
 mod cost;
 mod format;
+mod groups;
 mod label;
 mod label_page;
 mod page;
@@ -14,7 +16,7 @@ mod tables;
 mod text_plot;
 mod words;
 
-pub use crate::lab::figures::evaluate::{Baselines, CurvePoint, Figure, Ranking};
+pub use crate::lab::figures::evaluate::{Agreement, Baselines, CurvePoint, Figure, Ranking};
 pub use crate::lab::figures::shares::BINS;
 pub use crate::lab::figures::sweep::SHARES as DROP_SHARES;
 pub use crate::lab::price::Price;
@@ -74,6 +76,44 @@ pub struct SetReport {
     pub routers: Vec<RouterReport>,
     /// What the routers are compared with; `None`: not asked for.
     pub baselines: Option<Baselines>,
+    /// Parts of the queries, in the order they are shown.
+    pub groups: Vec<GroupReport>,
+    /// What became of the routers on other pairs.
+    pub carried: Vec<CarriedReport>,
+}
+
+/// The queries of one kind or language.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupReport {
+    /// What they are grouped by, such as `kind`.
+    pub by: &'static str,
+    /// What these have in common.
+    pub name: String,
+    /// How many they are.
+    pub n: usize,
+    /// The mean quality of the small model's responses.
+    pub quality_small: Figure,
+    /// The mean quality of the large model's responses.
+    pub quality_large: Figure,
+    /// The routers' figures, in the set's order.
+    pub routers: Vec<Ranking>,
+}
+
+/// Routers on a pair that they were not made for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CarriedReport {
+    /// The other pair's small model.
+    pub small: String,
+    /// The other pair's large model.
+    pub large: String,
+    /// How many queries have all four models.
+    pub n: usize,
+    /// Pearson's correlation of the quality gaps of the two pairs.
+    pub correlation: Option<Figure>,
+    /// The routers on their own pair, on these queries, in the set's order.
+    pub own: Vec<Ranking>,
+    /// The routers on the other pair.
+    pub other: Vec<Ranking>,
 }
 
 /// What one router did on one set.

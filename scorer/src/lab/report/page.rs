@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Report, RouterReport, SetReport, charts, cost,
+    Report, RouterReport, SetReport, carried, charts, cost, groups,
     plot::{Series, swatch},
     tables, words,
 };
@@ -64,6 +64,8 @@ fn section(report: &Report, set: &SetReport, id: &str) -> Markup {
             @for (router, place) in set.routers.iter().zip(0_usize..) {
                 (router_section(router, place, &format!("{id}-router{place}")))
             }
+            (groups::section(set))
+            (carried::section(set, id))
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) enum Series {
 impl Series {
     /// The colour in a light theme, by which the style sheet finds it. After Okabe and Ito (2008), darker where a thin line
     /// would be too pale.
-    fn color(self) -> RGBColor {
+    pub(super) fn color(self) -> RGBColor {
         match self {
             Self::Router(index) => match index % 8 {
                 0 => RGBColor(0x00, 0x72, 0xb2),
@@ -290,7 +290,8 @@ pub(super) fn swatch(series: Series) -> Markup {
     }
 }
 
-fn hex(color: RGBColor) -> String {
+/// A colour as the style sheet finds it.
+pub(super) fn hex(color: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
 }
 

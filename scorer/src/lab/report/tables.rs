@@ -45,9 +45,12 @@ pub(super) fn figures(set: &SetReport) -> Markup {
                 tr {
                     th scope="col" { "Ranked by" }
                     th scope="col" { "APGR" }
+                    th scope="col" { "Of the oracle’s gain" }
                     th scope="col" { "CPT50" }
                     th scope="col" { "CPT80" }
                     @for name in &drops { th scope="col" { (name) } }
+                    th scope="col" { "AUC" }
+                    th scope="col" { "Rank correlation" }
                 }
             }
             tbody {
@@ -55,10 +58,15 @@ pub(super) fn figures(set: &SetReport) -> Markup {
                     tr {
                         th scope="row" { (name) }
                         td data-label="APGR" { (cell(ranking.apgr, thousandths, |figure| interval(figure, thousandths))) }
+                        td data-label="Of the oracle’s gain" { (cell(ranking.agreement.oracle_share, percent, percent_interval)) }
                         td data-label="CPT50" { (cell(ranking.cpt50.map(part), percent, percent_interval)) }
                         td data-label="CPT80" { (cell(ranking.cpt80.map(part), percent, percent_interval)) }
                         @for (name, drop) in drops.iter().zip(ranking.drop_at) {
                             td data-label=(name) { (cell(drop, percent, percent_interval)) }
+                        }
+                        td data-label="AUC" { (cell(ranking.agreement.auc, thousandths, |figure| interval(figure, thousandths))) }
+                        td data-label="Rank correlation" {
+                            (cell(ranking.agreement.spearman, thousandths, |figure| interval(figure, thousandths)))
                         }
                     }
                 }
@@ -70,7 +78,9 @@ pub(super) fn figures(set: &SetReport) -> Markup {
             (scrolling("Figures", &table))
             p.note {
                 "APGR: average performance gap recovered; 1 is all of it, chance recovers about half. CPT50, CPT80: the share of \
-                 calls to the large model that recovers 50 or 80\u{a0}% of the gap; lower is better. Drop: at so much cost advantage. \
+                 calls to the large model that recovers 50 or 80\u{a0}% of the gap; lower is better. Drop: at so much cost advantage. AUC: \
+                 how often a query whose small response is as good as the large one’s scores above one whose is not. Rank \
+                 correlation: Spearman’s, of the score with the quality gap, or the column that was named. \
                  In brackets: 95\u{a0}% intervals."
             }
         }

@@ -185,7 +185,7 @@ pub(super) fn promises(promises: &[Promise]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Baselines, Ranking},
+        super::{Agreement, Baselines, Ranking},
         *,
     };
 
@@ -207,7 +207,14 @@ mod tests {
     }
 
     fn ranking(drop: Option<Figure>) -> Ranking {
-        Ranking { apgr: None, cpt50: None, cpt80: None, drop_at: [None, drop, None], curve: Vec::new() }
+        Ranking {
+            apgr: None,
+            cpt50: None,
+            cpt80: None,
+            drop_at: [None, drop, None],
+            agreement: Agreement::default(),
+            curve: Vec::new(),
+        }
     }
 
     /// A set with a router of this drop at 20 %, and one of chance.
@@ -232,6 +239,8 @@ mod tests {
             quality_large: at(0.8, 0.01),
             routers: vec![router],
             baselines,
+            groups: Vec::new(),
+            carried: Vec::new(),
         }
     }
 

@@ -255,7 +255,7 @@ mod tests {
 
     fn row(small: &[f64], large: &[f64]) -> PairRow {
         let (id, source, query) = (String::new(), String::new(), "q".to_owned());
-        PairRow { id, source, query, small: small.to_vec(), large: large.to_vec() }
+        PairRow { id, source, query, tags: Default::default(), small: small.to_vec(), large: large.to_vec() }
     }
 
     /// The paper's definitions, word by word: every pair of responses, every pair of rows.

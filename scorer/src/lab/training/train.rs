@@ -249,7 +249,7 @@ pub fn train(
         Outcomes { small: rows().map(PairRow::small_mean).collect(), large: rows().map(PairRow::large_mean).collect() };
     let lengths: Vec<u32> = task.validation.iter().filter_map(|row| corpus.characters.get(*row).copied()).collect();
     let bootstrap = Bootstrap { draws: DRAWS, seed };
-    let evaluation = evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, bootstrap, || {});
+    let evaluation = evaluate(&outcomes, std::slice::from_ref(&scores), &lengths, None, bootstrap, || {});
     let validation = Validation {
         n: labels.len(),
         bce: bce(&logits, &labels),
