@@ -45,6 +45,8 @@ pub struct Scorer {
     pub timeout: Duration,
     /// Name of the router to score with.
     pub router: String,
+    /// The most characters of a query that it is sent.
+    pub max_query_characters: usize,
     /// When to leave a failing scorer alone.
     pub breaker: BreakerPolicy,
 }
@@ -103,6 +105,8 @@ struct RawScorer {
     timeout_ms: u64,
     #[serde(default = "default_router")]
     router: String,
+    #[serde(default = "default_max_query_characters")]
+    max_query_characters: u64,
     #[serde(default)]
     breaker: RawBreaker,
 }
@@ -130,6 +134,11 @@ fn default_body_timeout_ms() -> u64 {
 
 fn default_timeout_ms() -> u64 {
     100
+}
+
+/// What the scorer reads of a text for a router of 512 tokens, at 24 characters a token.
+fn default_max_query_characters() -> u64 {
+    12_288
 }
 
 fn default_router() -> String {
@@ -205,6 +214,8 @@ impl RawScorer {
             cluster: header_safe("scorer.cluster", self.cluster)?,
             timeout: Duration::from_millis(positive("scorer.timeout_ms", self.timeout_ms)?),
             router: header_safe("scorer.router", self.router)?,
+            max_query_characters: usize::try_from(positive("scorer.max_query_characters", self.max_query_characters)?)
+                .unwrap_or(usize::MAX),
             breaker: BreakerPolicy {
                 failures: self.breaker.failures,
                 open_ticks: ticks(positive("scorer.breaker.open_ms", self.breaker.open_ms)?),

@@ -196,7 +196,7 @@ impl Exchange {
             (":authority", scorer.cluster.as_str()),
             ("content-type", "application/json"),
         ];
-        let body = scorer::request_body(&scorer.router, query);
+        let body = scorer::request_body(&scorer.router, query, scorer.max_query_characters);
         hostcalls::dispatch_http_call(&scorer.cluster, headers, Some(&body), vec![], scorer.timeout)
             .map(|_| ())
             .map_err(|_| Reason::ScorerUnreachable)

@@ -6,16 +6,24 @@ use serde::Serialize;
 /// Path of the scoring endpoint.
 pub const PATH: &str = "/v1/score";
 
-/// Builds the body of a score request.
+/// Builds the body of a score request, of the query's first `most` characters. A router reads only so much of a text, and to write
+/// a long one as JSON and send it costs more than all else that is done with it.
 #[must_use]
-pub fn request_body(router: &str, query: &str) -> Vec<u8> {
+pub fn request_body(router: &str, query: &str, most: usize) -> Vec<u8> {
     #[derive(Serialize)]
     struct Ask<'a> {
         router: &'a str,
         query: &'a str,
     }
+    let query = first_characters(query, most);
     // Writing strings into memory as JSON has no way to fail.
     serde_json::to_vec(&Ask { router, query }).unwrap_or_default()
+}
+
+fn first_characters(text: &str, most: usize) -> &str {
+    // No text has more characters than bytes.
+    let end = if text.len() <= most { None } else { text.char_indices().nth(most) };
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// The scorer's HTTP response, as far as the filter looks at it.
@@ -84,8 +92,27 @@ mod tests {
 
     #[test]
     fn request_body_is_json() {
-        let value: serde_json::Value = serde_json::from_slice(&request_body("a\"b", "one \u{e9}\n\"two\"")).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_slice(&request_body("a\"b", "one \u{e9}\n\"two\"", 100)).unwrap();
         assert_eq!(value, serde_json::json!({"router": "a\"b", "query": "one \u{e9}\n\"two\""}));
+    }
+
+    #[test]
+    fn long_queries_are_cut_between_characters() {
+        let query = |text: &str, most| {
+            let body: serde_json::Value = serde_json::from_slice(&request_body("r", text, most)).unwrap();
+            body["query"].as_str().unwrap().to_owned()
+        };
+        for (text, most, want) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "abc"),
+            ("éèê", 3, "éèê"),
+            ("éèêë", 3, "éèê"),
+            ("中文字", 1, "中"),
+            ("", 1, ""),
+        ] {
+            assert_eq!(query(text, most), want, "{text}");
+        }
     }
 
     #[test]

@@ -142,6 +142,7 @@ fn errors_name_key_and_value() {
         ("", ""),
         (r#""timeout_ms": 100"#, r#""timeout_ms": "fast""#),
         (r#""timeout_ms": 100"#, r#""timeout_ms": 0"#),
+        (r#""timeout_ms": 100"#, r#""max_query_characters": 0"#),
         (r#""timeout_ms": 100"#, r#""timeout": 100"#),
         (r#""cluster": "hybrid-llm-scorer", "#, ""),
         (r#""cluster": "gpt""#, r#""cluster": """#),
