@@ -34,9 +34,9 @@ const HTTP_THREADS: usize = 1;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  hybrid-llm serve --router routers/default --unix /run/hybrid-llm.sock --listen none\n\n\
-                  Envoy often runs as another user than the scorer: by default every user may open the Unix socket, as every \
-                  user may open a TCP port of this machine. What keeps others away is the folder, which must be there and let \
-                  Envoy's user through, or --unix-mode 0660 with a group that both are in.\n\n\
+                  Envoy often runs as a different user than the scorer. By default every local user can connect to the Unix \
+                  socket, as with a TCP port on loopback. To restrict access, use the permissions of its directory, or \
+                  --unix-mode 0660 with a group that both are members of. The directory must exist.\n\n\
                   It is ready when GET /readyz answers 200. SIGTERM drains it: /readyz answers 503, no connection is \
                   accepted, and what is under way is answered."
 )]
@@ -58,7 +58,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH", env = "HYBRID_LLM_UNIX")]
     unix: Option<PathBuf>,
 
-    /// The permissions of the Unix socket, in octal; Envoy needs write permission
+    /// The permissions of the Unix socket, in octal; Envoy's user needs write permission
     #[arg(long, value_name = "MODE", default_value = "0666", value_parser = mode, env = "HYBRID_LLM_UNIX_MODE")]
     unix_mode: u32,
 

@@ -23,7 +23,7 @@ pub struct Listeners {
 pub struct UnixAddress {
     /// The socket's file.
     pub path: PathBuf,
-    /// Its permissions. A client must be allowed to write to the file, and to pass through its folder.
+    /// Its permissions. A client needs write permission for the file, and search permission for its directory.
     pub mode: u32,
 }
 
@@ -58,20 +58,20 @@ pub enum ListenError {
         /// What is there.
         path: PathBuf,
     },
-    /// There is no folder for the socket's file.
-    #[error("cannot listen on the Unix socket {path}: there is no folder {folder} (mkdir -p makes it)")]
+    /// The directory of the socket's file does not exist.
+    #[error("cannot listen on the Unix socket {path}: the directory {folder} does not exist (create it with mkdir -p)")]
     NoFolder {
         /// The socket.
         path: PathBuf,
-        /// The folder that is missing.
+        /// The directory that is missing.
         folder: PathBuf,
     },
-    /// The folder of the socket's file cannot be written to.
-    #[error("cannot listen on the Unix socket {path}: this process may not write to the folder {folder}")]
+    /// The directory of the socket's file cannot be written to.
+    #[error("cannot listen on the Unix socket {path}: no permission to write to the directory {folder}")]
     ClosedFolder {
         /// The socket.
         path: PathBuf,
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
     },
     /// The socket's file cannot be made, or a stale one removed.
@@ -152,18 +152,18 @@ impl UnixSocket {
             },
         }
         let socket = Self { listener: UnixListener::bind(path).map_err(error)?, path: path.to_owned() };
-        // What the umask leaves of a socket's permissions lets no other user connect.
+        // With the usual umask only the owner could connect.
         std::fs::set_permissions(path, Permissions::from_mode(*mode)).map_err(error)?;
         Ok(socket)
     }
 }
 
-/// What went wrong with a socket's file, with its folder where that is the cause.
+/// An error of the socket's file, with its directory where that is the cause.
 fn unix_error(path: &Path, source: io::Error) -> ListenError {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (path, folder) = (path.to_owned(), parent.to_owned());
     match source.kind() {
-        // Of the folders above it, the first that is missing is the one to name.
+        // Name the first missing directory on the path.
         io::ErrorKind::NotFound => {
             let missing = folder.ancestors().take_while(|folder| !folder.exists()).last();
             let folder = missing.map(Path::to_owned).unwrap_or(folder);

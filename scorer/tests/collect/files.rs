@@ -33,8 +33,8 @@ async fn a_file_of_another_kind_is_named_with_what_to_do_and_nothing_is_asked() 
         (b"[\"secret\", \"more\"]", "is one JSON array"),
         (b"{\n  \"data\": [\n    {\"query\": \"secret\"}]}\n", "is JSON over several lines"),
         (b"{\"data\": [{\"query\": \"secret\"}]}\n", "is one JSON object with a list in it"),
-        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "is compressed with gzip: gunzip it first"),
-        (&utf_16, "is UTF-16: iconv -f UTF-16 -t UTF-8"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "is compressed with gzip: decompress it with gunzip first"),
+        (&utf_16, "is UTF-16: convert it with iconv -f UTF-16 -t UTF-8"),
     ] {
         place.write(content);
         let outcome = place.run(&small, &large, &["--samples", "1"]).await;

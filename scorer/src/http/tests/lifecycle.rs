@@ -109,16 +109,16 @@ async fn a_stale_socket_is_replaced_and_a_file_is_not() {
 }
 
 #[tokio::test]
-async fn the_folder_that_a_socket_lacks_is_named() {
+async fn a_missing_directory_of_the_socket_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run/hybrid-llm/scorer.sock");
     let fault = async || {
         let error = Listeners::bind(None, Some(&open_to_all(&path))).await.unwrap_err();
         error.to_string().replace(&folder.path().display().to_string(), "DIR")
     };
-    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: there is no folder DIR/run (mkdir -p makes it)");
+    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: the directory DIR/run does not exist (create it with mkdir -p)");
     std::fs::create_dir(folder.path().join("run")).unwrap();
-    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: there is no folder DIR/run/hybrid-llm (mkdir -p makes it)");
+    insta::assert_snapshot!(fault().await, @"cannot listen on the Unix socket DIR/run/hybrid-llm/scorer.sock: the directory DIR/run/hybrid-llm does not exist (create it with mkdir -p)");
 }
 
 #[tokio::test]

@@ -7,25 +7,25 @@ use serde_json::Value;
 
 /// What a file begins with that is no text, what that is, and what to do.
 const BEGINNINGS: [(&[u8], &str); 14] = [
-    (b"\xff\xfe\0\0", "is UTF-32: iconv -f UTF-32 -t UTF-8 writes it as UTF-8"),
-    (b"\0\0\xfe\xff", "is UTF-32: iconv -f UTF-32 -t UTF-8 writes it as UTF-8"),
-    (b"\xff\xfe", "is UTF-16: iconv -f UTF-16 -t UTF-8 writes it as UTF-8"),
-    (b"\xfe\xff", "is UTF-16: iconv -f UTF-16 -t UTF-8 writes it as UTF-8"),
-    (b"\x1f\x8b", "is compressed with gzip: gunzip it first"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd: unzstd it first"),
-    (b"\xfd7zXZ\0", "is compressed with xz: unxz it first"),
-    (b"BZh91AY", "is compressed with bzip2: bunzip2 it first"),
+    (b"\xff\xfe\0\0", "is UTF-32: convert it with iconv -f UTF-32 -t UTF-8"),
+    (b"\0\0\xfe\xff", "is UTF-32: convert it with iconv -f UTF-32 -t UTF-8"),
+    (b"\xff\xfe", "is UTF-16: convert it with iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "is UTF-16: convert it with iconv -f UTF-16 -t UTF-8"),
+    (b"\x1f\x8b", "is compressed with gzip: decompress it with gunzip first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd: decompress it with unzstd first"),
+    (b"\xfd7zXZ\0", "is compressed with xz: decompress it with unxz first"),
+    (b"BZh91AY", "is compressed with bzip2: decompress it with bunzip2 first"),
     (b"PK\x03\x04", "is a ZIP archive or a spreadsheet: unzip it, or save it as JSONL"),
     (
         b"PAR1",
-        "is Parquet: write it as JSONL, as pandas' read_parquet(FILE).to_json(OUT, orient=\"records\", lines=True) does",
+        "is Parquet: convert it to JSONL, for instance with pandas.read_parquet(FILE).to_json(OUT, orient=\"records\", lines=True)",
     ),
     (
         b"ARROW1",
-        "is Arrow: write it as JSONL, as pandas' read_feather(FILE).to_json(OUT, orient=\"records\", lines=True) does",
+        "is Arrow: convert it to JSONL, for instance with pandas.read_feather(FILE).to_json(OUT, orient=\"records\", lines=True)",
     ),
-    (b"Obj\x01", "is Avro: write it as JSONL"),
-    (b"SQLite format 3\0", "is an SQLite database: write it as JSONL"),
+    (b"Obj\x01", "is Avro: convert it to JSONL"),
+    (b"SQLite format 3\0", "is an SQLite database: export it as JSONL"),
     (b"%PDF-", "is a PDF: it must be text or JSONL"),
 ];
 /// What queries are called in files of others.
@@ -52,9 +52,7 @@ pub(super) fn binary(start: &[u8]) -> Option<&'static str> {
     let known = BEGINNINGS.iter().find(|(beginning, _)| start.starts_with(beginning));
     // UTF-16 without a mark has a zero beside each ASCII letter.
     let zeros = || {
-        start
-            .contains(&0)
-            .then_some("holds zero bytes: where it is UTF-16, iconv -f UTF-16LE -t UTF-8 writes it as UTF-8")
+        start.contains(&0).then_some("contains zero bytes: if it is UTF-16, convert it with iconv -f UTF-16LE -t UTF-8")
     };
     known.map(|(_, what)| *what).or_else(zeros)
 }
@@ -69,12 +67,12 @@ pub(super) fn text(line: &str, file: &Path, lines: bool) -> Option<String> {
         _ => line == "[" || line == "[{" || line.starts_with("[{\""),
     };
     if array {
-        return Some(format!("is one JSON array, but there must be one JSON object a line: {ARRAY} writes it so"));
+        return Some(format!("is one JSON array, but must have one JSON object per line: convert it with {ARRAY}"));
     }
     if line == "{" {
         return Some(
-            "is JSON over several lines, but there must be one object a line: jq -c . writes it so (jq -c '.data[]' where the objects \
-             are in a list named data)"
+            "is JSON over several lines, but must have one JSON object per line: convert it with jq -c . (or jq -c '.data[]', if the \
+             objects are in a list named data)"
                 .to_owned(),
         );
     }
@@ -87,7 +85,7 @@ pub(super) fn text(line: &str, file: &Path, lines: bool) -> Option<String> {
         let key = if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') { key.as_str() } else { "LIST" };
         let inner = ARRAY.replacen(".[]", &format!(".{key}[]"), 1);
         return Some(format!(
-            "is one JSON object with a list in it, but there must be one JSON object a line: {inner} writes it so"
+            "is one JSON object with a list in it, but must have one JSON object per line: convert it with {inner}"
         ));
     }
     table(line, file, lines)
@@ -122,9 +120,9 @@ fn table(line: &str, file: &Path, lines: bool) -> Option<String> {
     let rename = if columns.split([' ', ',']).any(|word| word == "query") {
         ""
     } else {
-        " (the queries' column must be named query)"
+        " (rename the column with the queries to query)"
     };
-    Some(format!("is {kind}{columns}, but there must be one JSON object a line: {program} FILE writes it so{rename}"))
+    Some(format!("is {kind}{columns}, but must have one JSON object per line: convert it with {program} FILE{rename}"))
 }
 
 fn unquoted(column: &str) -> &str {
@@ -172,13 +170,13 @@ mod tests {
 
     #[test]
     fn other_kinds_of_files_are_recognised_and_say_what_to_do() {
-        insta::assert_snapshot!(of("id,query").unwrap(), @r#"is CSV with the columns id, query, but there must be one JSON object a line: python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"))]' FILE writes it so"#);
-        insta::assert_snapshot!(of("\"id\"\t\"prompt\"").unwrap(), @r#"is TSV with the columns id, prompt, but there must be one JSON object a line: python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"), delimiter="\t")]' FILE writes it so (the queries' column must be named query)"#);
-        insta::assert_snapshot!(of("id;question;answer").unwrap(), @r#"is CSV with the columns id, question, answer, but there must be one JSON object a line: python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"), delimiter=";")]' FILE writes it so (the queries' column must be named query)"#);
-        insta::assert_snapshot!(text("1,What is it?", Path::new("a.CSV"), true).unwrap(), @r#"is CSV by its name, but there must be one JSON object a line: python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"))]' FILE writes it so (the queries' column must be named query)"#);
-        insta::assert_snapshot!(of("[{\"query\": \"secret\"}]").unwrap(), @r#"is one JSON array, but there must be one JSON object a line: jq -c '.[] | if type == "string" then {query: .} else . end' writes it so"#);
-        insta::assert_snapshot!(of("{").unwrap(), @r#"is JSON over several lines, but there must be one object a line: jq -c . writes it so (jq -c '.data[]' where the objects are in a list named data)"#);
-        insta::assert_snapshot!(of("{\"data\": [{\"query\": \"secret\"}], \"version\": 1}").unwrap(), @r#"is one JSON object with a list in it, but there must be one JSON object a line: jq -c '.data[] | if type == "string" then {query: .} else . end' writes it so"#);
+        insta::assert_snapshot!(of("id,query").unwrap(), @r#"is CSV with the columns id, query, but must have one JSON object per line: convert it with python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"))]' FILE"#);
+        insta::assert_snapshot!(of("\"id\"\t\"prompt\"").unwrap(), @r#"is TSV with the columns id, prompt, but must have one JSON object per line: convert it with python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"), delimiter="\t")]' FILE (rename the column with the queries to query)"#);
+        insta::assert_snapshot!(of("id;question;answer").unwrap(), @r#"is CSV with the columns id, question, answer, but must have one JSON object per line: convert it with python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"), delimiter=";")]' FILE (rename the column with the queries to query)"#);
+        insta::assert_snapshot!(text("1,What is it?", Path::new("a.CSV"), true).unwrap(), @r#"is CSV by its name, but must have one JSON object per line: convert it with python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8-sig"))]' FILE (rename the column with the queries to query)"#);
+        insta::assert_snapshot!(of("[{\"query\": \"secret\"}]").unwrap(), @r#"is one JSON array, but must have one JSON object per line: convert it with jq -c '.[] | if type == "string" then {query: .} else . end'"#);
+        insta::assert_snapshot!(of("{").unwrap(), @r#"is JSON over several lines, but must have one JSON object per line: convert it with jq -c . (or jq -c '.data[]', if the objects are in a list named data)"#);
+        insta::assert_snapshot!(of("{\"data\": [{\"query\": \"secret\"}], \"version\": 1}").unwrap(), @r#"is one JSON object with a list in it, but must have one JSON object per line: convert it with jq -c '.data[] | if type == "string" then {query: .} else . end'"#);
         for array in ["[", "[{", "[\"secret\", \"more\"]", " [{\"query\": \"a\"},"] {
             assert!(of(array).unwrap().starts_with("is one JSON array"), "{array}");
         }
@@ -207,7 +205,7 @@ mod tests {
     fn bytes_of_other_kinds_are_recognised() {
         let utf_16: Vec<u8> = "a b".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(binary(&[b"\xff\xfe", &utf_16[..]].concat()).unwrap().starts_with("is UTF-16"));
-        assert!(binary(&utf_16).unwrap().starts_with("holds zero bytes"));
+        assert!(binary(&utf_16).unwrap().starts_with("contains zero bytes"));
         assert!(binary(b"\x1f\x8b\x08\0").unwrap().starts_with("is compressed with gzip"));
         assert_eq!(binary("\u{feff}{\"query\": \"é\"}".as_bytes()), None);
         assert_eq!(binary(b""), None);

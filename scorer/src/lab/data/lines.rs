@@ -142,7 +142,7 @@ impl Lines {
         self.parse(self.current(), shape)
     }
 
-    /// The same, with U+FFFD in the place of characters of which there is only half.
+    /// The same, with U+FFFD in place of unpaired surrogates.
     ///
     /// # Errors
     /// As [`Self::json`].
@@ -168,10 +168,10 @@ fn problem(error: &serde_path_to_error::Error<serde_json::Error>, json: &[u8]) -
     let inner = error.inner();
     if let Err(error) = std::str::from_utf8(json) {
         let byte = error.valid_up_to() + 1;
-        return format!("is not UTF-8 (byte {byte}; iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)");
+        return format!("is not UTF-8 (byte {byte}): if it is Latin-1, convert it with iconv -f LATIN1 -t UTF-8");
     }
     if foreign::whole_characters(json).is_some() {
-        return "has half of a character, \\ud800 to \\udfff alone: \\ufffd can stand in its place".to_owned();
+        return "has an unpaired surrogate (\\ud800 to \\udfff): replace it, for instance with \\ufffd".to_owned();
     }
     if inner.classify() != serde_json::error::Category::Data {
         return format!("is not JSON (column {}; NaN and Infinity are no JSON numbers)", inner.column());

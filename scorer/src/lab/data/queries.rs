@@ -172,7 +172,7 @@ fn parse(lines: &Lines, jsonl: bool) -> Result<Line, DataError> {
         return lines.whole_json(&format!("{SHAPE} (--format text takes lines as they are)"));
     }
     let query = std::str::from_utf8(lines.current())
-        .map_err(|_| lines.fault("is not UTF-8 (iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)"))?;
+        .map_err(|_| lines.fault("is not UTF-8: if it is Latin-1, convert it with iconv -f LATIN1 -t UTF-8"))?;
     Ok(Line { id: None, source: None, query: query.to_owned(), reference: None })
 }
 
@@ -223,6 +223,6 @@ mod tests {
         insta::assert_snapshot!(fault("\n \n"), @r#"FILE has no queries: it must have one a line, as text or as JSON objects {"id"?, "source"?, "query", "reference"?}"#);
         insta::assert_snapshot!(fault(&"x".repeat(10 << 20)), @"FILE, line 1: is longer than 4 MiB: one query must stand on a line");
         let latin = queries(b"caf\xe9\n", Format::Auto).unwrap_err();
-        insta::assert_snapshot!(latin, @"FILE, line 1: is not UTF-8 (iconv -f LATIN1 -t UTF-8 writes it so where it is Latin-1)");
+        insta::assert_snapshot!(latin, @"FILE, line 1: is not UTF-8: if it is Latin-1, convert it with iconv -f LATIN1 -t UTF-8");
     }
 }
