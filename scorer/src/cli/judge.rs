@@ -1,6 +1,9 @@
-//! `hybrid-llm judge`: from responses to query data.
+//! `hybrid-llm judge`: from responses, or queries alone, to query data.
+
+mod from_query;
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     fs,
     num::NonZeroUsize,
@@ -18,33 +21,41 @@ use super::{
     asking::{self, AskArgs, Display},
 };
 use crate::lab::{
-    data::responses::Answered,
+    data::{names::digest, responses::Answered},
     endpoint::{account::End, retry::Stopper},
     judge::{
         Distribution, Graded, Summary,
-        ask::{AskReport, Asking, Config},
+        ask::{AskReport, Asking, Config, Job, Rated, Ratings},
         column_quality, grade_all,
+        rating::Rating,
         reference::Check,
-        rubric::Rubric,
+        rubric::{Rubric, RubricError},
     },
     price::Price,
 };
 
-/// Grade the responses that collect kept: by a model, by a reference, or by a column of your own
+/// Grade the responses that collect kept: by a model, by a reference, or by a column of your own; or queries without responses
 ///
 /// Writes query data, one line a query with the quality of every sampled response, in the order of the ids. Queries that lack a
 /// response, or a grade, are left out and counted.
+///
+/// With --from-query there are no responses: a judge says what quality it expects of both models, from the query alone. One short
+/// answer a query is all it costs. `train` makes a first router of it, and `calibrate --queries` its shares; what the small model
+/// really loses, only graded responses tell.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Which one? A reference that can be compared is cheap and exact: use it for questions with one right answer. A judge \
 takes any query; it should be a better model than both, and an https:// URL is reached through the proxy of HTTPS_PROXY unless NO_PROXY \
-holds its host. A column is for grades that you have, such as BARTScore or thumbs.\n\n\
+holds its host. A column is for grades that you have, such as BARTScore or thumbs. For a log of queries, before anything is \
+collected, --from-query.\n\n\
 Examples:\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --contains\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --regex '-?[0-9][0-9,]*(?:\\.[0-9]+)?'    # the last number, as in GSM8K\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --regex '(?i)answer is \\(?([A-J])\\b'     # multiple choice\n  \
 hybrid-llm judge responses.jsonl --out data.jsonl --judge-url https://api.openai.com/v1 --judge-model gpt-4.1\n  \
-hybrid-llm judge responses.jsonl --out data.jsonl --column bartscore\n\n\
+hybrid-llm judge responses.jsonl --out data.jsonl --column bartscore\n  \
+hybrid-llm judge --from-query log.jsonl --out rated.jsonl --judge-url https://api.openai.com/v1 --judge-model gpt-4.1 \\\n      \
+--small llama-3.1-8b --small-is 'Llama 3.1 8B Instruct' --large gpt-4.1 --large-is 'GPT-4.1'\n\n\
 A line of the output:\n  \
 {\"id\", \"source\", \"query\", \"quality\": {\"MODEL\": [q, ...]}}\n\
 A judge's ratings are kept in OUT.grades as they come: the same command continues a run that was stopped or killed. Next: \
@@ -52,9 +63,10 @@ hybrid-llm label."
 )]
 #[command(group = clap::ArgGroup::new("grader").required(true).args(["judge_url", "exact", "contains", "regex", "column"]))]
 pub(super) struct Args {
-    /// The responses: JSONL with {"id", "source"?, "query", "reference"?, "model", "sample"?, "response"}
-    #[arg(value_name = "RESPONSES")]
-    responses: PathBuf,
+    /// The responses: JSONL with {"id", "source"?, "query", "reference"?, "model", "sample"?, "response"}. With --from-query the
+    /// queries: text, one a line, or JSONL with {"id"?, "source"?, "query"}; one that is repeated without an id is taken once
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
 
     /// Where the query data goes; a file that is there is replaced when the new one is whole
     #[arg(long, value_name = "FILE")]
@@ -69,6 +81,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     judge: JudgeArgs,
+
+    #[command(flatten)]
+    from_query: from_query::FromQueryArgs,
 
     #[command(flatten)]
     ask: AskArgs,
@@ -123,7 +138,8 @@ struct JudgeArgs {
     judge_extra_body: Option<Map<String, Value>>,
 
     /// A prompt of your own, with {query} and {response}, and perhaps {reference}, in their places; it must ask for a rating
-    /// from 1 to 10
+    /// from 1 to 10. With --from-query: with {query}, and perhaps {small_is} and {large_is}; it must ask for two ratings from 1 to
+    /// 10, in the form {"small": 6, "large": 9}
     #[arg(long, value_name = "FILE", requires = "judge_url")]
     rubric: Option<PathBuf>,
 }
@@ -157,36 +173,35 @@ impl JudgeArgs {
     fn config(&self, url: &Uri, ask: &AskArgs) -> Result<Config, Failure> {
         let model = self.judge_model.as_deref().unwrap_or_default();
         let endpoint = asking::endpoint(url, model, self.judge_key_env.as_deref(), self.judge_extra_body.as_ref())?;
-        let rubric = match &self.rubric {
-            None => Rubric::BuiltIn,
-            Some(file) => own_rubric(file)?,
-        };
         let concurrency = NonZeroUsize::new(ask.concurrency()).unwrap_or(NonZeroUsize::MIN);
-        Ok(Config { endpoint, price: self.judge_price, rubric, concurrency, patience: ask.patience() })
+        Ok(Config { endpoint, price: self.judge_price, concurrency, patience: ask.patience() })
     }
-}
 
-fn own_rubric(file: &Path) -> Result<Rubric, Failure> {
-    let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    Rubric::own(text).map_err(|error| format!("{shown} {error}").into())
+    /// What was named with --rubric, made into what is asked.
+    fn rubric<T>(&self, make: impl FnOnce(Option<String>) -> Result<T, RubricError>) -> Result<T, Failure> {
+        let Some(file) = &self.rubric else { return Ok(make(None)?) };
+        let shown = file.display();
+        let text = fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        make(Some(text)).map_err(|error| format!("{shown} {error}").into())
+    }
 }
 
 /// Grades, writes, and says what it came to.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::log(LogFormat::Text, LogLevel::Warn);
-    super::keep_apart(Some(&args.out), &[&args.responses])?;
+    super::keep_apart(Some(&args.out), &[&args.input])?;
     let (graded, judge) = match (&args.judge.judge_url, args.reference.check(), &args.reference.column) {
         (Some(url), ..) => {
             let config = args.judge.config(url, &args.ask)?;
-            let (graded, report) = ask(args, &config)?;
+            let rated = if args.from_query.from_query { from_query::rate(args, &config) } else { rate(args, &config) };
+            let (graded, report) = rated?;
             (graded, Some(report))
         }
-        (None, Some(check), _) => (grade_all(&args.responses, None, |answered| by_reference(&check, answered))?, None),
+        (None, Some(check), _) => (grade_all(&args.input, None, |answered| by_reference(&check, answered))?, None),
         (None, None, column) => {
             let column = column.as_deref().unwrap_or_default();
             let grade = |answered: &Answered| column_quality(column, answered.column.as_ref()).map(Some);
-            (grade_all(&args.responses, Some(column), grade)?, None)
+            (grade_all(&args.input, Some(column), grade)?, None)
         }
     };
     let ended = judge.as_ref().map_or(&End::Complete, |judge| &judge.end);
@@ -219,21 +234,37 @@ fn by_reference(check: &Check, answered: &Answered) -> Result<Option<f64>, Strin
     Ok(Some(f64::from(u8::from(check.agrees(response, reference)))))
 }
 
-/// Asks for the ratings that are missing, and grades with all there are.
-fn ask(args: &Args, config: &Config) -> Result<(Graded, AskReport), Failure> {
-    let mut kept = args.out.as_os_str().to_owned();
+/// Asks for the ratings of responses that are missing, and grades with all there are.
+fn rate(args: &Args, config: &Config) -> Result<(Graded, AskReport), Failure> {
+    let rubric = args.judge.rubric(|own| own.map_or(Ok(Rubric::BuiltIn), Rubric::own))?;
+    let prompts = rubric.digests(&args.input)?;
+    let jobs = rubric.jobs(&args.input)?;
+    let (ratings, report) = ask::<Rating>(&args.out, config, (prompts, &rubric.digest()), jobs)?;
+    let rating = |answered: &Answered| {
+        let digest = digest(&rubric.prompt(answered)?);
+        Ok(ratings.of(&digest).map(|rated| rated.rating))
+    };
+    Ok((grade_all(&args.input, None, rating)?, report))
+}
+
+/// Asks for what is missing, and keeps it beside the output. `prompts` are all that there are, with what stands for the rubric.
+fn ask<R: Rated>(
+    out: &Path,
+    config: &Config,
+    (prompts, rubric_digest): (HashSet<String>, &str),
+    jobs: impl Iterator<Item = Job>,
+) -> Result<(Ratings<R>, AskReport), Failure> {
+    let mut kept = out.as_os_str().to_owned();
     kept.push(".grades");
     let (stopper, stop) = Stopper::new();
-    let asking = Asking::open(config, &args.responses, Path::new(&kept), stop)?;
+    let asking = Asking::open(config, prompts, rubric_digest, Path::new(&kept), stop)?;
     let display = Display::new(asking.expected(), "ratings");
-    let asked = asking::run_until_signal(&stopper, asking.run(|progress| display.show(progress)))?;
+    let asked = asking::run_until_signal(&stopper, asking.run(jobs, |progress| display.show(progress)))?;
     display.end();
-    let Some(asked) = asked else {
-        return Err("stopped at once; run the same command again to continue".into());
-    };
-    let (ratings, report) = asked?;
-    let graded = grade_all(&args.responses, None, |answered| ratings.of(answered, &config.rubric))?;
-    Ok((graded, report))
+    match asked {
+        Some(asked) => Ok(asked?),
+        None => Err("stopped at once; run the same command again to continue".into()),
+    }
 }
 
 /// Says what the user would rather know now than after training.

@@ -147,19 +147,47 @@ struct Named {
 /// # Errors
 /// The first [`QueryError`] in the file's order.
 pub fn read(file: &Path, format: Format) -> Result<Vec<Query>, QueryError> {
+    read_each(file, format, |lines, before| {
+        let problem = format!("is the same query as line {before}: take one of them out, or give each an \"id\"");
+        Err(lines.fault(problem))
+    })
+}
+
+/// Reads the queries of a log, in which users may ask the same twice: a query without an id is taken once. Gives how many
+/// lines were left out for that, too.
+///
+/// # Errors
+/// The first [`QueryError`] in the file's order.
+pub fn read_log(file: &Path, format: Format) -> Result<(Vec<Query>, usize), QueryError> {
+    let mut repeated = 0;
+    let queries = read_each(file, format, |_, _| {
+        repeated += 1;
+        Ok(())
+    })?;
+    Ok((queries, repeated))
+}
+
+/// `repeated` says what becomes of a query without an id that stands on an earlier line, too.
+fn read_each(
+    file: &Path,
+    format: Format,
+    mut repeated: impl FnMut(&Lines, usize) -> Result<(), DataError>,
+) -> Result<Vec<Query>, QueryError> {
     let mut all = Queries::open(file, format)?;
     let mut queries = Vec::new();
     let mut known = HashMap::new();
     while let Some(Named { query, named }) = all.advance().transpose()? {
-        if let Some(before) = known.insert(query.id.clone(), query.line) {
-            let problem = if named {
-                format!("has the same id as line {before}: each query must have one of its own")
-            } else {
-                format!("is the same query as line {before}: take one of them out, or give each an \"id\"")
-            };
-            return Err(all.lines.fault(problem).into());
+        match known.get(&query.id) {
+            None => {
+                known.insert(query.id.clone(), query.line);
+                queries.push(query);
+            }
+            Some(before) if named => {
+                let problem = format!("has the same id as line {before}: each query must have one of its own");
+                return Err(all.lines.fault(problem).into());
+            }
+            Some(before) => repeated(&all.lines, *before)?,
         }
-        queries.push(query);
     }
     if queries.is_empty() {
         return Err(QueryError::Empty(file.to_owned()));
@@ -206,6 +234,19 @@ mod tests {
         let before = queries(b"a\nb\n", Format::Auto).unwrap();
         let after = queries(b"new\nb\na\n", Format::Auto).unwrap();
         assert_eq!((&before[0].id, &before[1].id), (&after[2].id, &after[1].id));
+    }
+
+    #[test]
+    fn a_log_may_repeat_queries_but_no_ids() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"{\"query\": \"a\"}\n{\"query\": \"b\"}\n{\"query\": \"a\"}\n{\"id\": 1, \"query\": \"a\"}\n")
+            .unwrap();
+        let (queries, repeated) = read_log(file.path(), Format::Auto).unwrap();
+        let lines: Vec<usize> = queries.iter().map(|query| query.line).collect();
+        assert_eq!((lines, repeated), (vec![1, 2, 4], 1));
+        file.write_all(b"{\"id\": 1, \"query\": \"c\"}\n").unwrap();
+        let fault = read_log(file.path(), Format::Auto).unwrap_err().to_string();
+        assert!(fault.ends_with("line 5: has the same id as line 4: each query must have one of its own"), "{fault}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Asking a model for ratings. Every rating is kept at once, so that a run that ends early can be continued.
 //!
-//! A rating belongs to a prompt: responses that read the same, to the same query, are rated once.
+//! What is asked for is a [`Rated`]: one rating of a response, or two that are expected of a query. It belongs to a prompt: prompts
+//! that read the same are asked once.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,16 +13,12 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{JudgeError, grade_all, rating, rubric::Rubric};
+use super::JudgeError;
 use crate::lab::{
-    data::{
-        log::{Log, LogError},
-        names::digest,
-        responses::{Answered, Responses},
-    },
+    data::log::{Log, LogError},
     endpoint::{
         account::{End, Losses, Progress},
         address::Endpoint,
@@ -48,12 +45,41 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// What its tokens cost, where that is to be counted.
     pub price: Option<Price>,
-    /// What it is asked.
-    pub rubric: Rubric,
     /// Requests under way at once.
     pub concurrency: NonZeroUsize,
     /// How long to wait, and how often to try again.
     pub patience: Patience,
+}
+
+/// What a judge is asked for.
+pub trait Rated: Copy + Serialize + DeserializeOwned {
+    /// Its name, for messages.
+    const NAME: &'static str;
+
+    /// Reads it from the judge's answer; `None` where the answer does not say clearly what it is.
+    fn read(answer: &str) -> Option<Self>;
+}
+
+/// A prompt, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Stands for the prompt.
+    pub digest: String,
+    /// The name of the query.
+    pub id: String,
+    /// Which response to it is rated, where it is one.
+    pub response: Option<OfResponse>,
+    /// What the judge is asked.
+    pub prompt: String,
+}
+
+/// Which response to a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfResponse {
+    /// The model that gave it.
+    pub model: String,
+    /// Which of the model's responses.
+    pub sample: Option<u32>,
 }
 
 /// What decides on the ratings: a file has those of one such set.
@@ -61,19 +87,20 @@ pub struct Config {
 struct Settings<'a> {
     model: &'a str,
     extra_body: &'a Map<String, Value>,
-    rubric_digest: String,
+    rubric_digest: &'a str,
 }
 
 /// A rating, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
-struct Rating {
+struct Kept<R> {
     /// Stands for the prompt.
     digest: String,
-    /// The query, model and sample that it was asked for, for people.
+    /// The query, and the response where it is one, that it was asked for, for people.
     id: String,
-    model: String,
-    sample: Option<u32>,
-    rating: f64,
+    #[serde(flatten)]
+    response: Option<OfResponse>,
+    #[serde(flatten)]
+    rated: R,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
 }
@@ -82,7 +109,7 @@ struct Rating {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The responses cannot be graded.
+    /// What is to be rated cannot be used.
     #[error(transparent)]
     Judge(#[from] JudgeError),
     /// The file of ratings cannot be used.
@@ -127,22 +154,21 @@ pub struct AskReport {
 }
 
 /// What is known of the ratings.
-#[derive(Debug, Default)]
-pub struct Ratings {
-    known: HashMap<String, f64>,
+#[derive(Debug)]
+pub struct Ratings<R> {
+    known: HashMap<String, R>,
     input_tokens: u64,
     output_tokens: u64,
 }
 
 /// A round of asking that is open, but has not begun.
 #[derive(Debug)]
-pub struct Asking<'a> {
+pub struct Asking<'a, R> {
     config: &'a Config,
-    responses: &'a Path,
     log: Log,
     stop: Stop,
     client: Client,
-    ratings: Ratings,
+    ratings: Ratings<R>,
     /// How many ratings are to be asked for.
     missing: u64,
 }
@@ -153,50 +179,50 @@ enum NoRating {
     Unreadable,
 }
 
-impl Ratings {
-    /// The rating of a response, if there is one.
-    ///
-    /// # Errors
-    /// What the line lacks to be rated.
-    pub fn of(&self, answered: &Answered, rubric: &Rubric) -> Result<Option<f64>, String> {
-        Ok(self.known.get(&digest(&rubric.prompt(answered)?)).copied())
-    }
-
-    fn add(&mut self, rating: Rating) {
-        self.input_tokens += rating.input_tokens.unwrap_or(0);
-        self.output_tokens += rating.output_tokens.unwrap_or(0);
-        self.known.insert(rating.digest, rating.rating);
+impl<R> Default for Ratings<R> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), input_tokens: 0, output_tokens: 0 }
     }
 }
 
-impl<'a> Asking<'a> {
-    /// Opens the file of ratings, or makes it, reads all responses, and finds out which have no rating yet. `stop` ends the run
-    /// early, but lets requests that are under way come to their end.
+impl<R: Rated> Ratings<R> {
+    /// What the prompt that this digest stands for was answered with, if it was.
+    pub fn of(&self, digest: &str) -> Option<R> {
+        self.known.get(digest).copied()
+    }
+
+    fn add(&mut self, kept: Kept<R>) {
+        self.input_tokens += kept.input_tokens.unwrap_or(0);
+        self.output_tokens += kept.output_tokens.unwrap_or(0);
+        self.known.insert(kept.digest, kept.rated);
+    }
+}
+
+impl<'a, R: Rated> Asking<'a, R> {
+    /// Opens the file of ratings, or makes it, and finds out which of the prompts have no rating yet. `prompts` are their digests,
+    /// and `rubric_digest` stands for what they have in common. `stop` ends the run early, but lets requests that are under way
+    /// come to their end.
     ///
     /// # Errors
     /// [`AskError`]; nothing was asked, and no rating written or lost.
-    pub fn open(config: &'a Config, responses: &'a Path, ratings_file: &Path, stop: Stop) -> Result<Self, AskError> {
+    pub fn open(
+        config: &'a Config,
+        mut prompts: HashSet<String>,
+        rubric_digest: &str,
+        ratings_file: &Path,
+        stop: Stop,
+    ) -> Result<Self, AskError> {
         let client = Client::new(config.endpoint.clone(), config.patience, stop.clone())?;
         let mut ratings = Ratings::default();
-        // The responses first: what is wrong with them should leave no new file behind.
-        let mut prompts = HashSet::new();
-        grade_all(responses, None, |answered| {
-            prompts.insert(digest(&config.rubric.prompt(answered)?));
-            Ok(None)
-        })?;
-        let settings = Settings {
-            model: &config.endpoint.model,
-            extra_body: &config.endpoint.extra_body,
-            rubric_digest: digest(&config.rubric.text()),
-        };
-        let log = Log::open(ratings_file, &settings, |rating: Rating| {
-            if prompts.remove(&rating.digest) {
-                ratings.add(rating);
+        let Endpoint { model, extra_body, .. } = &config.endpoint;
+        let log = Log::open(ratings_file, &Settings { model, extra_body, rubric_digest }, |kept: Kept<R>| {
+            if prompts.remove(&kept.digest) {
+                ratings.add(kept);
             }
             Ok(())
         })?;
         let missing = prompts.len() as u64;
-        Ok(Self { config, responses, log, stop, client, ratings, missing })
+        Ok(Self { config, log, stop, client, ratings, missing })
     }
 
     /// How many ratings there will be in the end.
@@ -204,28 +230,25 @@ impl<'a> Asking<'a> {
         self.ratings.known.len() as u64 + self.missing
     }
 
-    /// Asks for what is missing, and records each rating as it comes.
+    /// Asks for what is missing, and records each rating as it comes. `jobs` are all prompts, each once or more often.
     ///
     /// # Errors
-    /// The responses cannot be read again, or the ratings not be written.
-    pub async fn run(self, mut progress: impl FnMut(Progress)) -> Result<(Ratings, AskReport), AskError> {
+    /// The ratings cannot be written.
+    pub async fn run(
+        self,
+        jobs: impl Iterator<Item = Job>,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<(Ratings<R>, AskReport), AskError> {
         let (start, expected) = (Instant::now(), self.expected());
-        let Self { config, responses, mut log, stop, client, mut ratings, .. } = self;
+        let Self { config, mut log, stop, client, mut ratings, .. } = self;
         let mut seen: HashSet<_> = ratings.known.keys().cloned().collect();
-        let unrated = Responses::open(responses, None).map_err(JudgeError::from)?.filter_map(|answered| {
-            // What is wrong with a line was found before.
-            let answered = answered.ok()?;
-            let prompt = config.rubric.prompt(&answered).ok()?;
-            let digest = digest(&prompt);
-            seen.insert(digest.clone()).then_some((answered, digest, prompt))
-        });
+        let unrated = jobs.filter(|job| seen.insert(job.digest.clone()));
         let client = &client;
-        let asked = stream::iter(unrated).take_until(stop.stopped()).map(|(answered, digest, prompt)| async move {
-            let rated = rate(client, &prompt).await;
-            let Answered { id, model, sample, .. } = answered;
-            match rated {
-                Ok((rating, [input_tokens, output_tokens])) => {
-                    Ok(Rating { digest, id, model, sample, rating, input_tokens, output_tokens })
+        let asked = stream::iter(unrated).take_until(stop.stopped()).map(|job| async move {
+            let Job { digest, id, response, prompt } = job;
+            match rate(client, &prompt).await {
+                Ok((rated, [input_tokens, output_tokens])) => {
+                    Ok(Kept::<R> { digest, id, response, rated, input_tokens, output_tokens })
                 }
                 Err(why) => Err((id, why)),
             }
@@ -244,15 +267,15 @@ impl<'a> Asking<'a> {
                 _ = ticks.tick() => continue,
             };
             let why = match rated {
-                Ok(rating) => {
-                    log.append(&rating)?;
-                    ratings.add(rating);
+                Ok(kept) => {
+                    log.append(&kept)?;
+                    ratings.add(kept);
                     losses.answered();
                     None
                 }
                 Err((query, NoRating::Call(error))) => losses.lost(error, &query, client.url(), recorded),
                 Err((query, NoRating::Unreadable)) => {
-                    let why = format!("no rating from 1 to 10 in any of {ASKS} answers");
+                    let why = format!("no {} in any of {ASKS} answers", R::NAME);
                     losses.unusable(why, &query, client.url(), recorded)
                 }
             };
@@ -293,7 +316,7 @@ impl<'a> Asking<'a> {
 
 /// Asks until there is a rating that can be read; gives it with the tokens that all the answers took. Without one these are
 /// wasted.
-async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), NoRating> {
+async fn rate<R: Rated>(client: &Client, prompt: &str) -> Result<(R, [Option<u64>; 2]), NoRating> {
     let mut tokens = [None, None];
     let waste = |[input, output]: [Option<u64>; 2]| client.counters().waste(Tokens::told(input, output));
     for ask in 0..ASKS {
@@ -306,8 +329,8 @@ async fn rate(client: &Client, prompt: &str) -> Result<(f64, [Option<u64>; 2]), 
         for (sum, more) in tokens.iter_mut().zip([answer.input_tokens, answer.output_tokens]) {
             *sum = sum.map_or(more, |sum: u64| Some(sum + more.unwrap_or(0)));
         }
-        if let Some(rating) = rating::read_rating(&answer.text) {
-            return Ok((rating, tokens));
+        if let Some(rated) = R::read(&answer.text) {
+            return Ok((rated, tokens));
         }
     }
     waste(tokens);

@@ -1,14 +1,17 @@
 //! Judging: from responses to query data, a quality for each response.
 //!
 //! A quality comes from comparing the response with a [reference](mod@reference), from a column that the line brings, or from a model that
-//! is [asked](ask) by a [rubric] to [rate](rating) it.
+//! is [asked](ask) by a [rubric] to [rate](rating) it. Without responses, a model can be asked for the quality that it expects
+//! [from the query](from_query) alone, in [two ratings](two_ratings).
 
 pub mod ask;
+pub mod from_query;
 mod numbers;
 pub mod rating;
 pub mod reference;
 pub mod rubric;
 mod summary;
+pub mod two_ratings;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -45,8 +48,8 @@ pub struct GradedRow {
 /// All responses of a file, graded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
-    /// The queries that have as many grades of every model as most queries have, in the order of their ids (numbers first):
-    /// that of the file is the order in which answers happened to come.
+    /// The queries that have as many grades of every model as most queries have. Those of responses are in the order of their ids
+    /// (numbers first), since that of the file is the order in which answers happened to come.
     pub rows: Vec<GradedRow>,
     /// How many other queries there are; they are left out.
     pub left_out: usize,

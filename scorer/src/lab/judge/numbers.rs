@@ -16,6 +16,24 @@ pub(super) struct Number<'t> {
     pub(super) after: &'t str,
 }
 
+/// A text in lower case, with the digits and marks of ASCII in the place of other scripts'.
+pub(super) fn normal(text: &str) -> String {
+    let zeros = ['\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
+    let ascii = |c: char| match c {
+        '：' => ':',
+        '／' => '/',
+        '．' => '.',
+        '（' => '(',
+        '）' => ')',
+        '％' => '%',
+        _ => {
+            let digits = zeros.iter().map(|zero| u32::from(c).wrapping_sub(u32::from(*zero)));
+            digits.filter_map(|digit| char::from_digit(digit, 10)).next().unwrap_or(c)
+        }
+    };
+    text.to_lowercase().chars().map(ascii).collect()
+}
+
 /// Whether it is the ten that a rating is out of.
 pub(super) fn denominator(number: &Number<'_>) -> bool {
     let before = number.before.trim_end();

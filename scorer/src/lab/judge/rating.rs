@@ -1,7 +1,27 @@
 //! How a judge's rating is read from its answer.
 
-use super::numbers::{Number, RATINGS, denominator, dress, joined, names_more, numbers, without_scale};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ask::Rated,
+    numbers::{Number, RATINGS, denominator, dress, joined, names_more, normal, numbers, without_scale},
+};
 use crate::lab::thoughts;
+
+/// How good a response is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rating {
+    /// From 1 to 10.
+    pub rating: f64,
+}
+
+impl Rated for Rating {
+    const NAME: &'static str = "rating from 1 to 10";
+
+    fn read(answer: &str) -> Option<Self> {
+        Some(Self { rating: read_rating(answer)? })
+    }
+}
 
 /// What a rating is called. Words that also introduce a remark, such as the French `note`, are none.
 const NAMES: [&str; 22] = [
@@ -69,24 +89,6 @@ pub fn read_rating(answer: &str) -> Option<f64> {
         .or_else(|| out_of_ten(&all))
         .or_else(|| only(&answer))?;
     RATINGS.contains(&rating).then_some(rating)
-}
-
-/// A text in lower case, with the digits and marks of ASCII in the place of other scripts'.
-fn normal(text: &str) -> String {
-    let zeros = ['\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
-    let ascii = |c: char| match c {
-        '：' => ':',
-        '／' => '/',
-        '．' => '.',
-        '（' => '(',
-        '）' => ')',
-        '％' => '%',
-        _ => {
-            let digits = zeros.iter().map(|zero| u32::from(c).wrapping_sub(u32::from(*zero)));
-            digits.filter_map(|digit| char::from_digit(digit, 10)).next().unwrap_or(c)
-        }
-    };
-    text.to_lowercase().chars().map(ascii).collect()
 }
 
 fn bracketed(all: &[Number<'_>]) -> Option<f64> {

@@ -1,6 +1,16 @@
-//! What a judge is asked.
+//! What a judge is asked about a response.
 
-use crate::lab::data::responses::Answered;
+use std::{collections::HashSet, path::Path};
+
+use super::{
+    JudgeError,
+    ask::{Job, OfResponse},
+    grade_all,
+};
+use crate::lab::data::{
+    names::digest,
+    responses::{Answered, Responses},
+};
 
 /// What stands in the place of the query, the response and the reference.
 const PLACES: [&str; 3] = ["{query}", "{response}", "{reference}"];
@@ -56,6 +66,11 @@ pub enum RubricError {
     /// The judge would not see what it is to judge.
     #[error("has no {0}: it must say where the query and the response go, as {{query}} and {{response}}")]
     NoPlace(&'static str),
+    /// The same, of queries alone.
+    #[error(
+        "has no {{query}}: it must say where the query goes; {{small_is}} and {{large_is}} stand for what the models are"
+    )]
+    NoQuery,
 }
 
 impl Rubric {
@@ -68,11 +83,11 @@ impl Rubric {
         missing.map_or(Ok(Self::Own(text)), |place| Err(RubricError::NoPlace(place)))
     }
 
-    /// The text of the rubric, with its places, by which two are told apart.
-    pub fn text(&self) -> String {
+    /// Tells two rubrics apart.
+    pub fn digest(&self) -> String {
         match self {
-            Self::BuiltIn => [PLAIN, REFERRED].concat(),
-            Self::Own(text) => text.clone(),
+            Self::BuiltIn => digest(&[PLAIN, REFERRED].concat()),
+            Self::Own(text) => digest(text),
         }
     }
 
@@ -91,15 +106,42 @@ impl Rubric {
         if reference.is_none() && template.contains("{reference}") {
             return Err(r#"has no key "reference", which the rubric has a place for"#.to_owned());
         }
-        Ok(fill(template, [&answered.query, response, reference.unwrap_or_default()]))
+        Ok(fill(template, PLACES, [&answered.query, response, reference.unwrap_or_default()]))
+    }
+
+    /// The digests of the prompts for all responses of a file.
+    ///
+    /// # Errors
+    /// [`JudgeError`]; the first wrong line is named.
+    pub fn digests(&self, responses: &Path) -> Result<HashSet<String>, JudgeError> {
+        let mut digests = HashSet::new();
+        grade_all(responses, None, |answered| {
+            digests.insert(digest(&self.prompt(answered)?));
+            Ok(None)
+        })?;
+        Ok(digests)
+    }
+
+    /// The prompts for all responses of a file that [`Self::digests`] found nothing wrong with, one in memory at a time.
+    ///
+    /// # Errors
+    /// The file cannot be read again.
+    pub fn jobs(&self, responses: &Path) -> Result<impl Iterator<Item = Job>, JudgeError> {
+        let responses = Responses::open(responses, None)?;
+        Ok(responses.filter_map(|answered| {
+            let answered = answered.ok()?;
+            let prompt = self.prompt(&answered).ok()?;
+            let Answered { id, model, sample, .. } = answered;
+            Some(Job { digest: digest(&prompt), id, response: Some(OfResponse { model, sample }), prompt })
+        }))
     }
 }
 
 /// Fills the places, in one pass: what is filled in can hold something that looks like a place.
-fn fill(template: &str, values: [&str; 3]) -> String {
+pub(super) fn fill<const N: usize>(template: &str, places: [&'static str; N], values: [&str; N]) -> String {
     let (mut text, mut rest) = (String::new(), template);
     let next = |rest: &str| {
-        let found = PLACES.into_iter().zip(values).filter_map(|(place, value)| Some((rest.find(place)?, place, value)));
+        let found = places.into_iter().zip(values).filter_map(|(place, value)| Some((rest.find(place)?, place, value)));
         found.min_by_key(|(at, ..)| *at)
     };
     while let Some((at, place, value)) = next(rest) {
