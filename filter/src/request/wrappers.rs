@@ -52,18 +52,24 @@ impl Wrapper {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
     wrappers: Vec<Wrapper>,
-    /// The characters that their marks begin with, each once.
+    /// The characters that their starts begin with, each once.
     initials: Vec<char>,
+    /// The others that their ends begin with.
+    end_initials: Vec<char>,
 }
 
 impl FromIterator<Wrapper> for Wrappers {
     fn from_iter<I: IntoIterator<Item = Wrapper>>(wrappers: I) -> Self {
         let wrappers: Vec<Wrapper> = wrappers.into_iter().collect();
-        let marks = wrappers.iter().flat_map(|wrapper| [&wrapper.start, &wrapper.end]);
-        let mut initials: Vec<char> = marks.filter_map(|mark| mark.chars().next()).collect();
-        initials.sort_unstable();
-        initials.dedup();
-        Self { wrappers, initials }
+        let initials = |marks: fn(&Wrapper) -> &str| {
+            let mut initials: Vec<char> = wrappers.iter().filter_map(|wrapper| marks(wrapper).chars().next()).collect();
+            initials.sort_unstable();
+            initials.dedup();
+            initials
+        };
+        let (starts, mut ends) = (initials(|wrapper| &wrapper.start), initials(|wrapper| &wrapper.end));
+        ends.retain(|initial| !starts.contains(initial));
+        Self { initials: starts, end_initials: ends, wrappers }
     }
 }
 
@@ -84,7 +90,7 @@ impl Wrappers {
         Cow::Owned(kept)
     }
 
-    /// Whether a text that begins with this byte of UTF-8 may begin with a mark.
+    /// Whether a text that begins with this byte of UTF-8 may begin with a wrapped stretch.
     #[must_use]
     pub fn may_begin_with(&self, byte: u8) -> bool {
         self.initials.iter().any(|initial| initial.encode_utf8(&mut [0; 4]).as_bytes().first() == Some(&byte))
@@ -130,10 +136,23 @@ impl Wrappers {
         stretches
     }
 
-    /// All marks in a text, by their place. The standard search for a character is much faster than a look at every byte.
+    /// All marks in a text, by their place; none where there is no start.
     fn marks(&self, text: &str) -> Vec<Mark> {
         let mut marks = Vec::new();
-        for &initial in &self.initials {
+        self.find(text, &self.initials, &mut marks);
+        if marks.iter().all(|mark| mark.kind == Kind::End) {
+            return Vec::new();
+        }
+        self.find(text, &self.end_initials, &mut marks);
+        // As many ordered runs as there are initials: this sort merges them in linear time.
+        marks.sort_by_key(|mark| mark.at.start);
+        marks
+    }
+
+    /// Finds the marks that begin with these characters. The standard search for a character is much faster than a look at every
+    /// byte.
+    fn find(&self, text: &str, initials: &[char], marks: &mut Vec<Mark>) {
+        for &initial in initials {
             for (start, _) in text.match_indices(initial) {
                 let tail = text.get(start..).unwrap_or_default();
                 for (wrapper, (kind, length)) in
@@ -144,9 +163,6 @@ impl Wrappers {
                 }
             }
         }
-        // As many ordered runs as there are initials: this sort merges them in linear time.
-        marks.sort_by_key(|mark| mark.at.start);
-        marks
     }
 }
 
