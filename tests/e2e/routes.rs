@@ -195,8 +195,11 @@ async fn a_models_name_goes_to_no_other_models_cluster() {
     assert_eq!(stack.send(CHAT, long, &GOLD).await.expect("large", "route_mismatch").model(), "gpt-4.1");
     let unread = chat("auto", &"some words ".repeat(200_000));
     assert_eq!(stack.send(CHAT, unread.clone(), &[]).await.expect("small", "route_mismatch").upstream.body, unread);
-    let named = chat("llama-3.1-8b", "score 0.1");
-    assert_eq!(stack.send(CHAT, named.clone(), &[]).await.by, "small");
+    let strange = stack.send(CHAT, r#"{"model":"auto","contents":[]}"#, &[]).await;
+    assert_eq!(strange.expect("small", "route_mismatch").model(), "llama-3.1-8b");
+    // A model that the client named is what the client gets.
+    let named = chat("gpt-4.1-mini", "score 0.1");
+    assert_eq!(stack.send(CHAT, named.clone(), &[]).await.upstream.body, named);
     let line = r#"route "gold" leads to cluster "gpt" whatever is decided; let it follow the header"#;
     assert!(stack.envoy.log().contains(line), "{}", stack.envoy.log());
     assert!(!stack.envoy.log().contains("panicked"), "{}", stack.envoy.log());

@@ -3,7 +3,7 @@
 
 use super::{Plugin, proxy};
 use crate::decision;
-use crate::request::api::{Api, Place};
+use crate::request::api::{Api, ModelName, Unparsable};
 use crate::wire::splice;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -39,9 +39,12 @@ impl Verify {
 
     fn rename_in_body(&self, reading: &Reading) {
         let body = proxy::request_body();
-        let model = reading.api.read(&reading.path, &body).ok().and_then(|request| request.model);
-        let Some((Place::Body(span), name)) = model.map(|model| (model.place, model.name)) else { return };
-        let Some(name) = self.name(reading, &name) else { return };
+        let model = match reading.api.read(&reading.path, &body) {
+            Ok(request) => request.model,
+            Err(Unparsable) => reading.api.model(&reading.path, &body),
+        };
+        let Some(ModelName { name, place }) = model else { return };
+        let (Some(span), Some(name)) = (place.spans().1, self.name(reading, &name)) else { return };
         let head = body.get(..span.end).unwrap_or_default();
         if let Some(spliced) = splice::replace_in_body(head, &span, &name) {
             proxy::replace_body_head(body.len(), head.len(), &spliced);
@@ -50,7 +53,7 @@ impl Verify {
 
     fn rename_in_path(&self, reading: &Reading) {
         let Some(model) = reading.api.model_in_path(&reading.path) else { return };
-        let (Some(name), Place::Path(span)) = (self.name(reading, &model.name), model.place) else { return };
+        let (Some(span), Some(name)) = (model.place.spans().0, self.name(reading, &model.name)) else { return };
         if let Some(path) = splice::replace_in_path(&reading.path, &span, &name) {
             proxy::set_request_header(":path", Some(&path));
         }
