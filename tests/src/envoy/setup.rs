@@ -282,7 +282,7 @@ impl Setup {
         self
     }
 
-    /// Delivers the listener by LDS, so that [`Envoy::update`] can change the plugin's configuration.
+    /// Delivers the listener by LDS, so that [`Envoy::update`](super::Envoy::update) can change the plugin's configuration.
     #[must_use]
     pub fn dynamic_listener(mut self) -> Self {
         self.dynamic_listener = true;
