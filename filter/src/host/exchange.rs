@@ -38,6 +38,8 @@ struct Held {
     place: Option<Place>,
     body_len: usize,
     note: Option<OverrideNote>,
+    /// The body up to the end of the model's name, where that is short.
+    head: Option<Vec<u8>>,
     /// Under which to remember where it goes.
     keys: Keys,
     /// The upstream is to store the conversation, under an id that its answer tells.
@@ -130,21 +132,22 @@ impl Exchange {
         }
         let (path, body) = (self.path.borrow().clone(), proxy::request_body());
         match api.read(&path, &body) {
-            Ok(request) => self.plan(&route, requested, &request, body.len()),
+            Ok(request) => self.plan(&route, requested, &request),
             Err(Unparsable) => self.release_unparsable(&route, requested, api.model(&path, &body), body.len()),
         }
         self.pause_while_scoring()
     }
 
     /// Does what is to be done with a request that has been read.
-    fn plan(&self, route: &Route, requested: RequestedOverrides, request: &Request<'_>, body_len: usize) {
+    fn plan(&self, route: &Route, requested: RequestedOverrides, request: &Request<'_>) {
         let model = request.model.as_ref();
         let Some(routed) = route.pair_for(model.map(|model| model.name.as_ref())) else {
             return self.pass_through(route, model.map(|model| model.name.as_ref()));
         };
         let place = model.map(|model| model.place.clone());
         let will_be_stored = request.is_stored;
-        let held = |note, keys| Held { routed: Rc::clone(routed), place, body_len, note, keys, will_be_stored };
+        let (body_len, head) = (request.body.len(), place.as_ref().and_then(|place| place.head(request.body)));
+        let held = |note, keys| Held { routed: Rc::clone(routed), place, body_len, head, note, keys, will_be_stored };
         let Some(policy) = &routed.policy else {
             return self.send(held(None, Keys::default()), Decision::fail_open(Reason::RouteConfig));
         };
@@ -285,6 +288,7 @@ impl Exchange {
             routed: Rc::clone(routed),
             place,
             body_len,
+            head: None,
             note: routed.policy.as_ref().and_then(|policy| requested.granted(policy).1),
             keys: Keys::default(),
             will_be_stored: false,
@@ -294,11 +298,11 @@ impl Exchange {
 
     /// Carries a decision out: the model's name, the cluster, the counter, the memory.
     fn send(&self, held: Held, decision: Decision) {
-        let Held { routed, place, body_len, note, keys, will_be_stored } = held;
+        let Held { routed, place, body_len, head, note, keys, will_be_stored } = held;
         let target = routed.pair.target(decision.tier);
         let (in_path, in_body) = place.map(Place::spans).unwrap_or_default();
         if let Some(span) = in_body {
-            let head = proxy::request_body_until(span.end);
+            let head = head.unwrap_or_else(|| proxy::request_body_until(span.end));
             if let Some(spliced) = splice::replace_in_body(&head, &span, &target.model) {
                 proxy::replace_body_head(body_len, head.len(), &spliced);
             }

@@ -24,6 +24,15 @@ pub enum Place {
 }
 
 impl Place {
+    /// A copy of the body up to the end of the model's name, where that stands near the beginning, as most clients write it. It
+    /// costs less to keep than to read from the proxy again.
+    #[must_use]
+    pub fn head(&self, body: &[u8]) -> Option<Vec<u8>> {
+        const NEAR: usize = 4096;
+        let (Self::Body(span) | Self::Both(_, span)) = self else { return None };
+        body.get(..span.end).filter(|head| head.len() <= NEAR).map(<[u8]>::to_vec)
+    }
+
     /// The range in the path and the one in the body.
     #[must_use]
     pub fn spans(self) -> (Option<Range<usize>>, Option<Range<usize>>) {
