@@ -219,7 +219,7 @@ async fn a_judges_thoughts_and_remarks_are_no_ratings() {
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert_eq!(place.qualities(), BTreeMap::from([("0".to_owned(), json!({"s": [9.0, 8.0], "l": [7.0, 6.0]}))]));
     for missing in [
-        "1 missing: the response was thoughts without an answer (cut off by the limit of tokens before it began)",
+        "1 missing: the response has reasoning but no answer (cut off by the limit of tokens before it began)",
         "1 missing: no rating from 1 to 10 in any of 3 answers",
     ] {
         assert!(outcome.stdout.contains(missing), "{outcome:?}");

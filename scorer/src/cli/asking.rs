@@ -41,11 +41,11 @@ pub(super) struct AskArgs {
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: u32,
 
-    /// The longest wait that an endpoint may ask for, in seconds; one that asks for more ends the run
+    /// The longest Retry-After to wait for, in seconds; the run stops if an endpoint asks for more
     #[arg(long, value_name = "S", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     max_wait_seconds: u64,
 
-    /// Print what endpoints say of errors, each message once. Messages can quote queries
+    /// Print the error messages of the endpoints, each message once. They can quote queries
     #[arg(long)]
     show_errors: bool,
 }

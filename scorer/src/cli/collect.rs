@@ -21,9 +21,9 @@ use crate::lab::{
 /// Send queries to a small and a large model, several times each, and keep their responses
 ///
 /// Every response is written as soon as it is there. The same command continues a run that was stopped or killed: it asks only
-/// for what is missing, so nothing is paid for twice but what was under way. Answers of no use (empty, stopped by a filter, broken
-/// off by the provider, thoughts without an answer) are not kept and are asked for again; their tokens are told, and stand in the
-/// cost. Thoughts, such as those in <think> and </think>, are kept apart from the response.
+/// for what is missing, so nothing is paid for twice but what was under way. Unusable answers (empty, stopped by a filter, broken
+/// off by the provider, reasoning without an answer) are not kept and are requested again; their tokens are reported and included
+/// in the cost. Reasoning, such as between <think> and </think>, is stored separately under "thoughts".
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Both endpoints take POST {URL}/chat/completions, as OpenAI, vLLM, Ollama, llama.cpp and most others do. \
@@ -194,7 +194,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Err(format!("interrupted: {there} of {all} responses are in {out}; {again} to continue").into())
         }
         End::Stopped { why } => {
-            Err(format!("{why}\n{there} of {all} responses are in {out}; mend this and {again} to continue").into())
+            Err(format!("{why}\n{there} of {all} responses are in {out}; fix this and {again} to continue").into())
         }
     }
 }

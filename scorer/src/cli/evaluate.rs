@@ -1,5 +1,6 @@
 //! `hybrid-llm evaluate`: how good routers are on graded queries.
 
+mod found;
 mod json;
 mod page;
 mod text;
@@ -10,7 +11,10 @@ use std::{
     time::Instant,
 };
 
-use self::page::{Page, Scored};
+use self::{
+    found::Set,
+    page::{Page, Scored},
+};
 use super::{
     Failure,
     args::{LogFormat, LogLevel, RuntimeArgs},
@@ -18,14 +22,7 @@ use super::{
 };
 use crate::{
     lab::{
-        data::{corpus::Corpus, query_data::Tags},
-        figures::{
-            carried::{self, Carried},
-            evaluate::{self, Bootstrap, Evaluation},
-            groups,
-            sweep::Outcomes,
-        },
-        pair::Pair,
+        figures::evaluate::Bootstrap,
         report::{self, Price, Prices},
     },
     router::Router,
@@ -44,7 +41,7 @@ const CHARS_PER_TOKEN: f64 = 4.0;
                   large model's mean quality that is lost when N % of the queries go to the small one.\nOf the oracle's gain: (APGR - 0.5) / (the \
                   oracle's APGR - 0.5).\nAUC: how often a query whose small response is as good as the large one's scores above one whose \
                   is not.\nRank correlation: Spearman's, of the score with the quality gap.\n\nWhere lines have the keys \"kind\" or \"lang\", \
-                  the figures are also told by them."
+                  the results are also shown for each of their values."
 )]
 pub(super) struct Args {
     /// A router's folder; repeat it to compare several
@@ -86,8 +83,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
 
-    /// Carry the routers over to another pair of models in the data: how far its quality gaps go with those of --small and
-    /// --large, and the drops there. Repeat it for several pairs
+    /// Also evaluate the routers on another pair of models in the data: the correlation of its quality gaps with those of
+    /// --small and --large, and the quality drops. Repeat it for several pairs
     #[arg(long, value_name = "SMALL:LARGE")]
     against: Vec<String>,
 
@@ -146,144 +143,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         write!(out, "{}", text::text(&found, &args.data.pair(), args.baselines))?;
     }
     Ok(())
-}
-
-/// What queries are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
-    Kind,
-    Language,
-}
-
-impl By {
-    const ALL: [Self; 2] = [Self::Kind, Self::Language];
-
-    /// Its key in the data, and in JSON.
-    fn key(self) -> &'static str {
-        match self {
-            Self::Kind => "kind",
-            Self::Language => "lang",
-        }
-    }
-
-    /// Its name, for people.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Kind => "kind",
-            Self::Language => "language",
-        }
-    }
-
-    fn of(self, tags: &Tags) -> Option<&str> {
-        match self {
-            Self::Kind => tags.kind.as_deref(),
-            Self::Language => tags.lang.as_deref(),
-        }
-    }
-}
-
-/// What was measured on the queries of one group.
-#[derive(Debug)]
-struct Grouped {
-    by: By,
-    name: String,
-    evaluation: Evaluation,
-}
-
-/// All that was measured.
-#[derive(Debug)]
-struct Found<'a> {
-    /// The routers' names, in the order of their rankings.
-    names: &'a [&'a str],
-    evaluation: Evaluation,
-    groups: Vec<Grouped>,
-    carried: Vec<(Pair, Carried)>,
-}
-
-/// The queries, and what routers make of them.
-struct Set<'a> {
-    corpus: &'a Corpus,
-    outcomes: &'a Outcomes,
-    scores: &'a [Vec<f64>],
-    column: Option<&'a [f64]>,
-    bootstrap: Bootstrap,
-}
-
-impl Set<'_> {
-    fn measure<'a>(&self, names: &'a [&'a str], against: &[String]) -> Result<Found<'a>, Failure> {
-        let groups: Vec<_> = By::ALL
-            .into_iter()
-            .flat_map(|by| {
-                let groups = groups::groups(self.corpus.rows.iter().map(|row| by.of(&row.tags)));
-                groups.into_iter().map(move |group| (by, group))
-            })
-            .collect();
-        let other_pairs = against.iter().map(|pair| self.other_pair(pair)).collect::<Result<Vec<_>, _>>()?;
-        let draws = self.bootstrap.draws;
-        let bar = graded::progress(draws * (1 + groups.len() + 2 * other_pairs.len()), "draws");
-        let every: Vec<usize> = (0..self.outcomes.len()).collect();
-        let evaluation = self.evaluate(&every, || bar.inc(1));
-        let groups = groups.into_iter().map(|(by, group)| {
-            let evaluation = self.evaluate(&group.rows, || bar.inc(1));
-            Grouped { by, name: group.name, evaluation }
-        });
-        let groups = groups.collect();
-        let carried = other_pairs.into_iter().map(|(pair, rows, other)| {
-            let (own, scores) = (self.outcomes.of(&rows), self.scores_of(&rows));
-            let lengths = groups::pick(&self.corpus.characters, &rows);
-            (pair, carried::carry_over(&own, &other, &scores, &lengths, self.bootstrap, || bar.inc(1)))
-        });
-        let carried = carried.collect();
-        bar.finish_and_clear();
-        Ok(Found { names, evaluation, groups, carried })
-    }
-
-    fn evaluate(&self, rows: &[usize], done: impl Fn()) -> Evaluation {
-        let lengths = groups::pick(&self.corpus.characters, rows);
-        let column = self.column.map(|column| groups::pick(column, rows));
-        let (outcomes, scores) = (self.outcomes.of(rows), self.scores_of(rows));
-        evaluate::evaluate(&outcomes, &scores, &lengths, column.as_deref(), self.bootstrap, done)
-    }
-
-    fn scores_of(&self, rows: &[usize]) -> Vec<Vec<f64>> {
-        self.scores.iter().map(|scores| groups::pick(scores, rows)).collect()
-    }
-
-    /// Another pair, the rows that have it, and its outcomes on them. A model's name can hold the colon that stands between the
-    /// two: the data tells which it is.
-    fn other_pair(&self, text: &str) -> Result<(Pair, Vec<usize>, Outcomes), Failure> {
-        let pairs: Vec<Pair> = text
-            .match_indices(':')
-            .map(|(at, colon)| (text.get(..at), text.get(at + colon.len()..)))
-            .map(|(small, large)| Pair {
-                small: small.unwrap_or_default().to_owned(),
-                large: large.unwrap_or_default().to_owned(),
-            })
-            .filter(|pair| !pair.small.is_empty() && !pair.large.is_empty())
-            .collect();
-        if pairs.is_empty() {
-            return Err(Failure::Usage(format!(
-                "--against {text}: must be a small and a large model, such as llama-8b:gpt-4.1"
-            )));
-        }
-        for pair in pairs.into_iter().filter(|pair| pair.small != pair.large) {
-            let (mut rows, mut outcomes) = (Vec::new(), Outcomes { small: Vec::new(), large: Vec::new() });
-            for (row, means) in self.corpus.means_of(&pair)?.into_iter().enumerate() {
-                if let Some((small, large)) = means {
-                    rows.push(row);
-                    outcomes.small.push(small);
-                    outcomes.large.push(large);
-                }
-            }
-            if !rows.is_empty() {
-                return Ok((pair, rows, outcomes));
-            }
-        }
-        Err(format!(
-            "--against {text}: no row of the data has the quality of two such models beside --small and --large"
-        )
-        .into())
-    }
 }
 
 /// What each router is called: its name, with its folder where several have the same.

@@ -220,7 +220,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         End::Complete => Ok(()),
         End::Incomplete => Err(format!("{missing} of {all} ratings are missing; {again} to ask for them again").into()),
         End::Interrupted => Err(format!("interrupted: {kept}; {again} to continue").into()),
-        End::Stopped { why } => Err(format!("the judge: {why}\n{kept}; mend this and {again} to continue").into()),
+        End::Stopped { why } => Err(format!("the judge: {why}\n{kept}; fix this and {again} to continue").into()),
     }
 }
 

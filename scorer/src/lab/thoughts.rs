@@ -1,4 +1,4 @@
-//! Telling a model's thoughts from its answer, where a server leaves both in one text.
+//! Separates a model's reasoning from its answer, where a server leaves both in one text.
 //!
 //! Reasoning models put their thoughts between marks of their own, such as `<think>` and `</think>`. Some templates put the
 //! opening mark into the prompt, so that the text has only the closing one; an answer that the limit of tokens cut off may lack

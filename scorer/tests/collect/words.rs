@@ -76,7 +76,7 @@ async fn a_wrong_key_stops_the_run_at_once() {
         large.url
     );
     assert!(outcome.stderr.starts_with(&error), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("mend this and run the same command again to continue"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("fix this and run the same command again to continue"), "{}", outcome.stderr);
     for text in [outcome.stdout, outcome.stderr] {
         assert!(!text.contains("sk-") && !text.contains("query "), "{text}");
     }

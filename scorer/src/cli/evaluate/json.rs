@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Found, Grouped};
+use super::found::{Found, Grouped};
 use crate::{
     cli::graded::Speed,
     lab::figures::evaluate::{Evaluation, Figure, Ranking},

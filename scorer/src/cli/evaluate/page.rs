@@ -1,6 +1,6 @@
 //! What `evaluate --report` puts on its page: the evaluation, and what can be seen from the scores alone.
 
-use super::{Found, Grouped};
+use super::found::{Found, Grouped};
 use crate::{
     lab::{
         data::query_data::PairRow,

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
-use super::{By, Found, Grouped};
+use super::found::{By, Found, Grouped};
 use crate::lab::{
     figures::{
         carried::Carried,

@@ -1,4 +1,4 @@
-//! What a collection came to: responses, requests, tokens, dollars.
+//! The summary of a collection: responses, requests, tokens, dollars.
 
 use std::collections::BTreeMap;
 

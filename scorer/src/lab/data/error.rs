@@ -1,4 +1,4 @@
-//! What can be wrong with a file of the lab. The messages never hold a query.
+//! Errors of the lab's files. The messages never hold a query.
 
 use std::{io, path::PathBuf};
 

@@ -1,5 +1,5 @@
-//! What a file is that has no lines of text or JSON: how it is recognised, and what to do about it. Nothing of it is quoted but
-//! the names of its columns and keys.
+//! Recognises files that are neither text nor JSONL, and says how to convert them. Messages quote nothing but the names of
+//! columns and keys.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A file's lines, one in memory at a time, with faults that name file and line.
+//! Reads a file line by line, with errors that name file and line.
 
 use std::{
     fs::File,

@@ -1,4 +1,4 @@
-//! What asking came to: how far it is, and what was lost on the way.
+//! The progress of a run, its failures, and when they end it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +45,7 @@ pub enum End {
     Interrupted,
     /// An endpoint is of no use.
     Stopped {
-        /// What is wrong with it, and what to mend.
+        /// What is wrong with it, and how to fix it.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Where an endpoint is, and how a client proves who it is.
+//! The address of an endpoint, and its API key.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Reading an answer with status 200: a completion in one of the shapes that servers give it, or an error after all.
+//! Reads an answer with status 200: a completion in one of several shapes, or an error object.
 
 use hyper::HeaderMap;
 use serde_json::{Value, json};

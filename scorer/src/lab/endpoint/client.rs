@@ -1,4 +1,4 @@
-//! The client of one endpoint: sends requests, and repeats those that can succeed later.
+//! The client of one endpoint: sends requests, and retries those that can succeed later.
 
 use std::{
     collections::BTreeSet,

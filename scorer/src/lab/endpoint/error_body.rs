@@ -1,4 +1,4 @@
-//! What an endpoint says of an error, in the shapes that servers and gateways give it.
+//! Error objects in the shapes that servers and gateways give them.
 //!
 //! A server's own message can quote the query, so it is kept apart from the code, and shown only where the user asks for it.
 
@@ -161,7 +161,7 @@ fn status_of(text: &str) -> Option<StatusCode> {
     found.map(|(_, status)| *status)
 }
 
-/// Whether a code says that nothing is left to spend, which no waiting mends.
+/// Whether a code says that the account is exhausted, so that waiting does not help.
 fn exhausted(code: &str) -> bool {
     status_of(code) == Some(StatusCode::PAYMENT_REQUIRED)
 }

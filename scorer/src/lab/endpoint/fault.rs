@@ -1,4 +1,4 @@
-//! What can go wrong with a request, sorted by what to do about it: try again, leave this request, or leave the endpoint.
+//! Errors of a request, classified by the reaction: retry, skip this request, or stop using the endpoint.
 //!
 //! Of what a server says only its error code is part of a fault, where that is one plain word: its message can quote the query.
 
@@ -15,23 +15,23 @@ use super::{
     error_body::{self, ErrorBody},
 };
 
-/// What codes say of a request that is refused for what its query is, and not for how it is asked.
+/// Parts of error codes that are about the query's content or length, and not about the request's parameters.
 const OF_THE_QUERY: [&str; 6] =
     ["context_length", "content_filter", "content_policy", "string_above_max", "too_long", "tokens"];
 
 /// What went wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It may go well next time.
+    /// A retry may succeed.
     Unavailable {
         /// How it failed.
         why: Unavailable,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// It will never go well, but others may.
+    /// This request will never succeed, but others may.
     Refused(Refusal),
-    /// None will go well, until somebody mends something.
+    /// No request will succeed until somebody fixes something.
     Useless(String),
 }
 
@@ -76,7 +76,7 @@ pub enum Refusal {
         cut: bool,
     },
     /// The response has thoughts, and nothing else.
-    #[error("the response was thoughts without an answer{}", if *.cut { " (cut off by the limit of tokens before it began)" } else { "" })]
+    #[error("the response has reasoning but no answer{}", if *.cut { " (cut off by the limit of tokens before it began)" } else { "" })]
     Thoughts {
         /// Whether the limit of tokens ended them.
         cut: bool,
@@ -117,7 +117,7 @@ pub enum CallError {
     /// This request will get no response.
     #[error("{0}")]
     Refused(Refusal),
-    /// The endpoint is of no use; what to mend.
+    /// The endpoint cannot be used; the message says how to fix it.
     #[error("{0}")]
     Useless(String),
     /// The caller stopped it while it waited.

@@ -1,4 +1,4 @@
-//! What a model is asked, as a request's body, and what it answered.
+//! The prompt, as a request's body, and the completion.
 
 use serde_json::{Map, Value, json};
 

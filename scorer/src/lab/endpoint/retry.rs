@@ -1,4 +1,4 @@
-//! When to try again: growing waits with chance in them, the server's own word first, and one pace for all requests.
+//! Retries: exponential backoff with jitter, the server's own `Retry-After` first, and one pace for all requests.
 
 use std::{
     sync::{Mutex, PoisonError},

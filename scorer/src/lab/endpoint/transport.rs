@@ -1,4 +1,4 @@
-//! How requests reach an endpoint: with TLS where its URL says so, and then through the proxy that the environment names.
+//! The HTTP transport: TLS for https URLs, through the proxy that the environment names.
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! How well a score's order agrees with a label or with other numbers: the area under the ROC curve, and correlations.
 //!
-//! Everything takes a weight for each row, which is how often a bootstrap draw has it, and comes to what it would on rows
-//! that are repeated so often.
+//! Every row has a weight, the number of times that a bootstrap draw contains it. The result is the same as on rows that are
+//! repeated so often.
 
 use super::sweep::Order;
 

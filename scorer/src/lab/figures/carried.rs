@@ -1,7 +1,7 @@
-//! A router that is carried over to a pair of models that it was not trained on (the paper, section 4.7).
+//! Evaluates a router on a pair of models that it was not trained on (the paper, section 4.7).
 //!
-//! It serves the other pair as far as the quality gaps of the two pairs go together: where they correlate, the same queries are
-//! easy for both small models.
+//! A router generalises to another pair as far as the quality gaps of the two pairs correlate: then the same queries are easy
+//! for both small models.
 
 use super::{
     agreement::correlation,
@@ -30,16 +30,19 @@ pub fn carry_over(
     bootstrap: Bootstrap,
     done: impl Fn(),
 ) -> Carried {
-    let (own_gaps, other_gaps) = (own.gaps(), other.gaps());
-    let mut rng = fastrand::Rng::with_seed(bootstrap.seed);
-    let drawn: Vec<Option<f64>> =
-        (0..bootstrap.draws).map(|_| correlation(&own_gaps, &other_gaps, &draw(own_gaps.len(), &mut rng))).collect();
-    let whole = correlation(&own_gaps, &other_gaps, &vec![1; own_gaps.len()]);
     Carried {
-        correlation: interval(whole, drawn.into_iter()),
+        correlation: gap_correlation(own, other, bootstrap),
         own: evaluate::evaluate(own, scores, lengths, None, bootstrap, &done),
         other: evaluate::evaluate(other, scores, lengths, None, bootstrap, &done),
     }
+}
+
+/// Pearson's correlation of the quality gaps of two pairs on the same queries.
+fn gap_correlation(own: &Outcomes, other: &Outcomes, bootstrap: Bootstrap) -> Option<Figure> {
+    let (own, other) = (own.gaps(), other.gaps());
+    let mut rng = fastrand::Rng::with_seed(bootstrap.seed);
+    let drawn = (0..bootstrap.draws).map(|_| correlation(&own, &other, &draw(own.len(), &mut rng)));
+    interval(correlation(&own, &other, &vec![1; own.len()]), drawn)
 }
 
 #[cfg(test)]
@@ -84,8 +87,7 @@ mod tests {
         let mut gaps =
             || Outcomes { small: shared.iter().map(|shared| shared + normal()).collect(), large: vec![0.0; 1000] };
         let (own, other) = (gaps(), gaps());
-        let scores = vec![own.small.clone()];
-        let found = carry_over(&own, &other, &scores, &vec![1; 1000], BOOTSTRAP, || {}).correlation.unwrap();
+        let found = gap_correlation(&own, &other, BOOTSTRAP).unwrap();
         let theory = 1.96 * (1.0 - 0.25) / 1000_f64.sqrt();
         assert!((found.value - 0.5).abs() < 2.0 * theory, "{found:?}");
         assert!(((found.high - found.low) / 2.0 / theory - 1.0).abs() < 0.3, "{found:?}");

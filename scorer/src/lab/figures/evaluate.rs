@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn agreement_is_that_of_the_definitions() {
-        let (outcomes, good, lengths) = set(1_000, 0.8, 1);
+        let (outcomes, good, lengths) = set(400, 0.8, 1);
         let found = evaluate(&outcomes, std::slice::from_ref(&good), &lengths, None, BOOTSTRAP, || {});
         let (router, oracle, random) = (&found.routers[0], &found.baselines.oracle, &found.baselines.random);
         let value = |figure: Option<Figure>| figure.unwrap().value;

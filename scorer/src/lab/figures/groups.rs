@@ -1,4 +1,4 @@
-//! Groups of queries, such as those of one kind or language, which are measured by themselves.
+//! Groups of queries, such as those of one kind or language, that are evaluated separately.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How a judge's rating is read from its answer.
+//! Reads a judge's rating from its answer.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What grading came to, at a glance.
+//! The summary of grading.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Routers on pairs that they were not made for: a table, and the drops against the correlation of the quality gaps.
+//! Results on other pairs: a table, and plots of the drops against the correlation of the quality gaps.
 
 use maud::{Markup, html};
 

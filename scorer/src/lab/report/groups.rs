@@ -1,4 +1,4 @@
-//! Results by kind and language: a table, with each router's AUC drawn beside its number.
+//! Results by kind and language: a table with a plot of each router's AUC.
 
 use maud::{Markup, html};
 
