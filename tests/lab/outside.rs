@@ -50,6 +50,21 @@ fn an_encoder_with_outputs_in_half_precision_is_trained_on() {
     }
 }
 
+#[test]
+fn a_router_with_logits_in_half_precision_is_refused_with_what_to_do() {
+    let place = Place::new();
+    let half = place.folder.path().join("half");
+    python("half_precision.py", &[Path::new(&default_router()), Path::new("logits"), &half]);
+    fs::write(place.folder.path().join("one.txt"), "Is a lamp bigger than a cup?").unwrap();
+    let output = place.run(&["score", "--router", "half", "one.txt"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("half_logits") && error.contains("export it with float32 outputs, or put a Cast"),
+        "{error}"
+    );
+}
+
 /// Graded, with more different losses than the search for t* looks at, and most of them small; a byte order mark, a carriage
 /// return at the end of each line, a blank line, and a quality without brackets.
 fn graded() -> String {

@@ -186,7 +186,7 @@ impl Fault {
         };
         match status {
             StatusCode::PAYMENT_REQUIRED => Self::useless(&answer, endpoint, "the account has no money left"),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::FORBIDDEN if exhausted => {
+            _ if exhausted && status.is_client_error() => {
                 Self::useless(&answer, endpoint, "the account has no quota left")
             }
             StatusCode::REQUEST_TIMEOUT
@@ -264,6 +264,8 @@ mod tests {
         }
         let quota = fault(429, &HeaderMap::new(), &json!({"error": {"code": "insufficient_quota"}}));
         assert!(matches!(quota, Fault::Useless(text) if text.contains("no quota left")));
+        let billing = fault(400, &HeaderMap::new(), &json!({"error": {"code": "billing_hard_limit_reached"}}));
+        assert!(matches!(billing, Fault::Useless(text) if text.contains("no quota left")));
     }
 
     #[test]
