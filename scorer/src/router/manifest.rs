@@ -25,6 +25,9 @@ pub struct Manifest {
     pub max_tokens: usize,
     /// How a score is read from the logits.
     pub output: Output,
+    /// What the score's value is, beside its order; unknown in manifests that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
     /// Which training label the score predicts.
     pub label: Label,
     /// The relaxation t* of a `trans` label.
@@ -82,6 +85,19 @@ impl Output {
         };
         (logits.iter().all(|logit| logit.is_finite()) && score.is_finite()).then_some(score)
     }
+}
+
+/// What the value of a score says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// The predicted probability that the small model's response is good enough.
+    Probability,
+    /// About the share of queries, of those kept out of training, that score lower.
+    Quantile,
+    /// Something else, of a version to come.
+    #[serde(other)]
+    Other,
 }
 
 /// Which label a router was trained on (the paper's three, and the expected gap).

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::{
     calibration::{Calibration, CalibrationError, Row},
-    manifest::{Histogram, Label, Manifest, ManifestError, Output},
+    manifest::{Histogram, Label, Manifest, ManifestError, Output, Score},
 };
 
 pub(crate) const MANIFEST: &str = "router.json";

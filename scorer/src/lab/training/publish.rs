@@ -24,7 +24,8 @@ use crate::{
     model::{LoadError, ModelError, OnnxModel},
     offline,
     router::{
-        self, Calibration, Label, MANIFEST, MODEL, Manifest, ManifestError, Output, RouterError, TOKENIZER, sha256,
+        self, Calibration, Label, MANIFEST, MODEL, Manifest, ManifestError, Output, RouterError, Score, TOKENIZER,
+        sha256,
     },
     runtime::Runtime,
 };
@@ -127,6 +128,7 @@ fn draft(name: &str, version: String, encoder: &str, max_tokens: usize, label: L
         encoder: encoder.to_owned(),
         max_tokens,
         output: Output::Sigmoid,
+        score: Some(if label == Label::Gap { Score::Quantile } else { Score::Probability }),
         label,
         relaxation: None,
         small: pair.small.clone(),

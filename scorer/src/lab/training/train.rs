@@ -28,6 +28,10 @@ use crate::router::Label;
 pub const FEWEST: usize = 20;
 /// Fewer rows than this on one side of the label teach little.
 const SCARCE: usize = 50;
+/// Differences of so small a part of a value are what additions left.
+const ROUNDING: f64 = 1e-9;
+/// What a standard normal value is multiplied with, so that its sigmoid is about its quantile.
+const NORMAL_AS_LOGISTIC: f64 = 1.702;
 /// Draws of a validation figure's interval.
 const DRAWS: usize = 500;
 
@@ -36,7 +40,7 @@ const DRAWS: usize = 500;
 pub struct Task {
     /// Which kind of label.
     pub kind: Label,
-    /// One a row, in `[0, 1]`; for [`Label::Gap`] (1 + E[H(x)] ÷ the pair's largest gap) ÷ 2.
+    /// One a row, in `[0, 1]`; for [`Label::Gap`] an affine map of E[H(x)] a pair, 0.5 at its mean.
     pub labels: Vec<f64>,
     /// t* of the router's own pair, for [`Label::Trans`]; other pairs have their own.
     pub relaxation: Option<f64>,
@@ -95,7 +99,7 @@ pub struct Trained {
 pub struct Validation {
     /// How many rows.
     pub n: usize,
-    /// Mean binary cross-entropy of its scores, in nats.
+    /// Mean binary cross-entropy of its predictions of the labels, in nats.
     pub bce: f64,
     /// The same of a router that gives every query the mean label of the own pair's training rows.
     pub bce_constant: f64,
@@ -132,7 +136,7 @@ impl Task {
         let same: Option<Vec<Same>> = learnt.iter().filter_map(|pair| pair.same).collect();
         let same = same.and_then(|same| same.first().copied());
         let labels = match kind {
-            Label::Gap => scaled(&label::labels(&corpus.rows, kind).labels, &sources),
+            Label::Gap => scaled(&label::labels(&corpus.rows, kind).labels, &sources, &train),
             Label::Det | Label::Prob => label::labels(&corpus.rows, kind).labels,
             Label::Trans => {
                 let t = |source: &usize| learnt.get(*source).and_then(|pair| pair.relaxation).unwrap_or_default();
@@ -158,6 +162,20 @@ impl Task {
         rows.iter().filter_map(|row| self.labels.get(*row).copied())
     }
 
+    /// How many rows there are of what must differ for something to be learnt, and what that is.
+    fn sides(&self) -> Vec<(usize, &'static str)> {
+        let all = self.train.len();
+        if self.kind == Label::Gap {
+            // A gap has no side: where the small model is always worse, there is still a more and a less.
+            let mut labels: Vec<f64> = self.of(&self.train).collect();
+            labels.sort_by(f64::total_cmp);
+            let commonest = labels.chunk_by(|a, b| a == b).map(<[f64]>::len).max().unwrap_or_default();
+            return vec![(all - commonest, "gap other than the commonest one")];
+        }
+        let high = self.of(&self.train).filter(|label| *label >= 0.5).count();
+        vec![(high, "label at least 0.5"), (all - high, "label below 0.5")]
+    }
+
     /// What a user should know before long work begins.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -173,13 +191,10 @@ impl Task {
                 warnings.push("no relaxation spreads the labels, so trans is the same as prob here".to_owned());
             }
         }
-        let high = self.of(&self.train).filter(|label| *label >= 0.5).count();
-        for (side, rows) in [("at least 0.5", high), ("below 0.5", self.train.len() - high)] {
+        for (rows, what) in self.sides() {
             if rows < SCARCE {
-                warnings.push(format!(
-                    "only {rows} of {} rows have a label {side}: there is little to learn from",
-                    self.train.len()
-                ));
+                let all = self.train.len();
+                warnings.push(format!("only {rows} of {all} rows have a {what}: there is little to learn from"));
             }
         }
         if self.validation.len() < 2 * SCARCE {
@@ -209,20 +224,42 @@ impl Learnt {
     }
 }
 
-/// Gaps moved into `[0, 1]`, 0.5 where both models are equal; each pair by its own largest, since pairs may be graded on
-/// scales of their own.
-fn scaled(gaps: &[f64], sources: &[usize]) -> Vec<f64> {
-    let mut largest: Vec<f64> = Vec::new();
-    for (gap, source) in gaps.iter().zip(sources) {
-        largest.resize(largest.len().max(source + 1), 0.0);
-        largest.iter_mut().skip(*source).take(1).for_each(|largest| *largest = largest.max(gap.abs()));
-    }
-    let of_source = |source: &usize| largest.get(*source).copied().filter(|largest| *largest > 0.0).unwrap_or(1.0);
-    gaps.iter().zip(sources).map(|(gap, source)| f64::midpoint(1.0, gap / of_source(source))).collect()
+/// Gaps as labels: 0.5 where a gap is the mean of its pair's training rows, and 0 or 1 where it is furthest from it. An affine map
+/// a pair, so that the order of expected gaps is kept, whatever the pair's scale; centred, so that labels lie apart also where
+/// the small model is always worse by nearly as much.
+fn scaled(gaps: &[f64], sources: &[usize], train: &[usize]) -> Vec<f64> {
+    let last = sources.iter().max().copied().unwrap_or_default();
+    let scale = |source: usize| {
+        let of_source = train.iter().filter(|row| sources.get(**row) == Some(&source));
+        let of_source: Vec<f64> = of_source.filter_map(|row| gaps.get(*row).copied()).collect();
+        let mean = of_source.iter().sum::<f64>() / of_source.len().max(1) as f64;
+        let furthest = of_source.iter().map(|gap| (gap - mean).abs()).fold(0.0, f64::max);
+        // What rounding made different is equal.
+        let alike = furthest <= ROUNDING * mean.abs();
+        (mean, if alike { f64::INFINITY } else { furthest })
+    };
+    let scales: Vec<(f64, f64)> = (0..=last).map(scale).collect();
+    let label = |(gap, source): (&f64, &usize)| {
+        let (mean, furthest) = scales.get(*source).copied().unwrap_or((0.0, 1.0));
+        // Rows that validate set no scale, and can lie outside.
+        f64::midpoint(1.0, (gap - mean) / furthest).clamp(0.0, 1.0)
+    };
+    gaps.iter().zip(sources).map(label).collect()
 }
 
-/// Chooses a setting on the training rows, trains the head on all of them, and judges it on the validation rows. `done` is
-/// called [`head::fits`] times.
+/// The factor and the offset that make a logit's sigmoid about the share of `logits` that are lower: those of a normal
+/// distribution with their mean and standard deviation, whose distribution function is nearly σ(1.702 z) (Bowling et al., A
+/// logistic approximation to the cumulative normal distribution, 2009). None where they are all the same.
+fn to_quantile(logits: &[f64]) -> Option<(f64, f64)> {
+    let n = logits.len().max(1) as f64;
+    let mean = logits.iter().sum::<f64>() / n;
+    let deviation = (logits.iter().map(|logit| (logit - mean) * (logit - mean)).sum::<f64>() / n).sqrt();
+    let factor = NORMAL_AS_LOGISTIC / deviation;
+    (deviation > ROUNDING * mean.abs() && factor.is_finite()).then_some((factor, -factor * mean))
+}
+
+/// Chooses a setting on the training rows, trains the head on all of them, and judges it on the validation rows. The score of a
+/// router of [`Label::Gap`] is then mapped to the quantile among the validation rows. `done` is called [`head::fits`] times.
 pub fn train(
     task: &Task,
     corpus: &Corpus,
@@ -236,11 +273,15 @@ pub fn train(
     let examples = Examples { dim, embeddings: numbers, tokens, labels: task.labels.clone(), sources };
     let fold = |row: usize| corpus.hashes().get(row).map_or(0, |hash| hash.fold());
     let choice = head::choose(&examples, &task.train, fold, threads, done);
-    let (head, converged) = head::train(&examples, &task.train, choice.setting);
+    let (mut head, converged) = head::train(&examples, &task.train, choice.setting);
 
     let logit = |row: &usize| examples.get(*row).map_or(0.0, |example| head.logit(&example));
     let logits: Vec<f64> = task.validation.iter().map(logit).collect();
-    let scores: Vec<f64> = logits.iter().map(|logit| sigmoid(*logit)).collect();
+    // A gap's label is no probability: what its score can say is where a query stands among others.
+    let quantile = if task.kind == Label::Gap { to_quantile(&logits) } else { None };
+    let (factor, offset) = quantile.unwrap_or((1.0, 0.0));
+    head.map(factor, offset);
+    let scores: Vec<f64> = logits.iter().map(|logit| sigmoid(factor * logit + offset)).collect();
     let labels: Vec<f64> = task.of(&task.validation).collect();
     let (_, mean) = head::base_rate(&examples, &task.train);
     let constant = vec![(mean / (1.0 - mean)).ln(); labels.len()];

@@ -23,9 +23,35 @@ fn corpus(count: usize, quality: impl Fn(usize) -> (f64, f64)) -> Corpus {
 }
 
 #[test]
-fn gaps_are_moved_between_0_and_1_by_the_largest_of_their_pair() {
-    assert_eq!(scaled(&[-2.0, 1.0, 0.0, 5.0, -10.0], &[0, 0, 0, 1, 1]), [0.0, 0.75, 0.5, 0.75, 0.0]);
-    assert_eq!(scaled(&[0.0, 0.0], &[0, 0]), [0.5, 0.5], "models that never differ");
+fn gaps_are_centred_and_scaled_by_their_own_pair() {
+    let all = |n: usize| (0..n).collect::<Vec<_>>();
+    let labels = scaled(&[-2.0, 1.0, -0.5, 5.0, -10.0], &[0, 0, 0, 1, 1], &all(5));
+    assert_eq!(labels, [0.0, 1.0, 0.5, 1.0, 0.0], "also where the small model is worse in the mean");
+    assert_eq!(scaled(&[0.0, 0.0], &[0, 0], &all(2)), [0.5, 0.5], "models that never differ");
+    assert_eq!(scaled(&[-3.0, -1.0, -9.0], &[0, 0, 0], &all(2)), [0.0, 1.0, 0.0], "what validates sets no scale");
+    assert_eq!(scaled(&[-0.1, 0.2 - 0.3], &[0, 0], &all(2)), [0.5, 0.5], "equal but for rounding");
+}
+
+#[test]
+fn a_small_model_that_is_always_a_little_worse_can_be_ranked() {
+    // It loses 1 to 1.01 by a feature of the query.
+    let lost = |n: usize| 1.0 + 0.01 * (n % 50) as f64 / 50.0;
+    let corpus = corpus(400, |n| (5.0 - lost(n), 5.0));
+    let task = labelled(&corpus, Label::Gap).unwrap();
+    assert_eq!(task.warnings(), ["only 85 rows validate: the figures will be rough"], "no label is on a wrong side");
+    let n = corpus.rows.len();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let numbers = (0..n).flat_map(|n| [(n % 50) as f32 + 10.0 * rng.f32(), rng.f32(), rng.f32()]).collect();
+    let trained = train(&task, &corpus, Embeddings { numbers, tokens: vec![5; n] }, 3, (1, 0), || {});
+    let labels: Vec<f64> = task.of(&task.validation).collect();
+    let ranking = auc(&trained.scores, &labels).unwrap();
+    assert!(ranking > 0.9 && trained.validation.learnt(), "{ranking}, {:?}", trained.validation);
+    // The scores are quantiles: a dial between 0 and 1 has something to part.
+    let mut scores = trained.scores.clone();
+    scores.sort_by(f64::total_cmp);
+    for (at, quantile) in [(scores.len() / 10, 0.1), (scores.len() / 2, 0.5), (scores.len() * 9 / 10, 0.9)] {
+        assert!((scores[at] - quantile).abs() < 0.1, "{} at {quantile}", scores[at]);
+    }
 }
 
 /// A corpus of several pairs, each in a file of `count` rows.
