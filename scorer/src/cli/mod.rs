@@ -8,6 +8,7 @@ mod evaluate;
 mod graded;
 mod judge;
 mod label;
+mod pick;
 mod score;
 mod serve;
 mod train;
@@ -43,6 +44,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Score(score::Args),
+    Pick(pick::Args),
     Collect(Box<collect::Args>),
     Judge(Box<judge::Args>),
     Label(label::Args),
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Collect(args) => collect::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Label(args) => label::run(&args),
+        Command::Pick(args) => pick::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
