@@ -141,8 +141,9 @@ pub fn before_score(
 ) -> Result<Plan, Unparsable> {
     let pair = &policy.pair;
     let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
-    let query = pair.query.query(request)?;
-    if query.text.is_empty() && !conversation.is_continued {
+    // What continues is not scored, and its text need not be read.
+    let query = if conversation.is_continued { None } else { Some(pair.query.query(request)?) };
+    if query.as_ref().is_some_and(|query| query.text.is_empty()) {
         return decided(Tier::Large, Reason::NoText);
     }
     if let Some(tier) = asked.tier {
@@ -162,7 +163,7 @@ pub fn before_score(
     // A small model of which nobody says what it can do is shown no images, whoever brought them and when.
     let keeps_media = pair.query.non_text == NonText::Large;
     let small_is_blind = keeps_media && request.media > 0 && pair.small.capabilities.is_none();
-    if conversation.is_continued {
+    let Some(query) = query else {
         return match conversation.keys.continued().find_map(|key| lookup.record(key)) {
             None => decided(Tier::Large, Reason::ToolLoop),
             // Large can take a bare tool loop over. It can't take a signature, and small may see after all.
@@ -171,7 +172,7 @@ pub fn before_score(
             }
             Some(record) => decided(record.last_tier, Reason::Affinity),
         };
-    }
+    };
     if request.in_background {
         return decided(Tier::Large, Reason::Capability);
     }

@@ -27,16 +27,41 @@ impl Default for QueryPolicy {
         Self {
             context: Context::LastUser,
             non_text: NonText::Large,
-            // Of Claude Code; Cline and Roo Code; Codex; the titles, tags and suggestions of Open WebUI.
-            wrappers: ["system-reminder", "environment_details", "environment_context", "turn_aborted", "chat_history"]
-                .map(Wrapper::tag)
-                .into_iter()
-                .chain(Wrapper::marks("[Request interrupted by user", "]"))
-                .collect(),
+            wrappers: usual_wrappers().collect(),
             tool_results: text_results::usual(),
             follow_up_words: 3,
         }
     }
+}
+
+/// What harnesses are known to put beside a user's words.
+fn usual_wrappers() -> impl Iterator<Item = Wrapper> {
+    let tags = [
+        // Claude Code, and others that took it over.
+        "system-reminder",
+        "ide_opened_file",
+        "ide_selection",
+        "new-diagnostics",
+        "task-notification",
+        "local-command-caveat",
+        "local-command-stdout",
+        "local-command-stderr",
+        "command-name",
+        "command-message",
+        // Cline and Roo Code.
+        "environment_details",
+        // Codex.
+        "environment_context",
+        "user_instructions",
+        "turn_aborted",
+        "subagent_notification",
+        "user_shell_command",
+        "skill",
+        // The titles, tags and suggestions of Open WebUI.
+        "chat_history",
+    ];
+    let marks = [("[Request interrupted by user", "]"), ("# AGENTS.md instructions for ", "</INSTRUCTIONS>")];
+    tags.into_iter().map(Wrapper::tag).chain(marks.into_iter().filter_map(|(start, end)| Wrapper::marks(start, end)))
 }
 
 /// Which turns are scored.
@@ -114,7 +139,8 @@ impl QueryPolicy {
             match (text.is_empty(), is_result) {
                 (false, _) => return Ok(false),
                 (true, true) => return Ok(true),
-                (true, false) if turn.media > 0 && !turn.tool_result => return Ok(false),
+                // An image after a tool's result is what the tool has seen, where the API takes no images in results.
+                (true, false) if turn.media > 0 && !turn.tool_result && request.has_answered => return Ok(false),
                 (true, false) => {}
             }
         }
@@ -130,6 +156,9 @@ impl QueryPolicy {
         let is_result = self.tool_results.iter().any(|marks| marks.begin(&text));
         if is_result {
             return Ok((text_results::users_words(&text), true));
+        }
+        if let Some(words) = text_results::cursors_query(&text) {
+            return Ok((words, false));
         }
         let words = text_results::unwrapped(&text);
         Ok((if words.len() == text.len() { text } else { words.to_owned() }, false))
@@ -165,13 +194,15 @@ impl QueryPolicy {
             if let Cow::Owned(cut) = self.wrappers.cut(&decoded) {
                 decoded = Cow::Owned(cut);
             }
-            if decoded.trim().is_empty() {
+            // Where harness text stood there are blanks left, which come and go with it.
+            let trimmed = decoded.trim();
+            if trimmed.is_empty() {
                 continue;
             }
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&decoded);
+            text.push_str(trimmed);
         }
         Ok(text)
     }
@@ -310,6 +341,33 @@ mod tests {
         let only = r#"{"messages":[{"role":"user","content":"Explain how rainbows form."},{"role":"assistant","content":"…"},
             {"role":"user","content":"<system-reminder>tick</system-reminder>"}]}"#;
         assert_eq!(text(&QueryPolicy::default(), only), "Explain how rainbows form.");
+    }
+
+    /// Each of these is no question, whatever stands in it.
+    #[test]
+    fn what_harnesses_are_known_to_send_is_no_query() {
+        let harness = [
+            "<ide_opened_file>The user opened a.rs</ide_opened_file>",
+            "<ide_selection>lines 1 to 3</ide_selection>",
+            "<command-name>/model</command-name>\n<command-message>model</command-message>\n<command-args></command-args>",
+            "<local-command-stdout>Set the model</local-command-stdout>",
+            "<task-notification>done</task-notification>",
+            "# AGENTS.md instructions for /src\n\n<INSTRUCTIONS>\nBe brief.\n</INSTRUCTIONS>",
+            "<user_shell_command>ls</user_shell_command>",
+            "[Request interrupted by user for tool use]",
+        ];
+        let said =
+            |text: &str| QueryPolicy::default().text(&[JsonString::new(json(text).as_bytes()).unwrap()]).unwrap();
+        for text in harness {
+            let turn = said(text);
+            assert_eq!(text_results::unwrapped(&turn), "", "{text}");
+        }
+        let asked = "[Request interrupted by user for tool use]\nWhat does a[0] mean in Rust and C?";
+        assert_eq!(said(asked), "What does a[0] mean in Rust and C?");
+    }
+
+    fn json(text: &str) -> String {
+        serde_json::to_string(text).unwrap()
     }
 
     #[test]

@@ -48,7 +48,27 @@ pub fn usual() -> Vec<ResultMarks> {
 }
 
 /// The tags in which those harnesses pass on what the user said: at the beginning, at a refusal, asked by the model, and later on.
-const USERS_TAGS: [&str; 4] = ["task", "feedback", "answer", "user_message"];
+const USERS_TAGS: [&str; 5] = ["task", "feedback", "answer", "user_message", "command-args"];
+
+thread_local! {
+    static USERS_WRAPPERS: Wrappers = USERS_TAGS.iter().map(|tag| Wrapper::tag(tag)).collect();
+    static CURSORS_WRAPPER: Wrappers = [Wrapper::tag("user_query")].into_iter().collect();
+}
+
+/// The user's words in a text of Cursor's, which has them in a tag of their own between its notes; `None` where there is none.
+#[must_use]
+pub fn cursors_query(text: &str) -> Option<String> {
+    if !text.contains("<user_query>") {
+        return None;
+    }
+    let stretches = CURSORS_WRAPPER.with(|wrapper| wrapper.stretches(text));
+    let words = stretches.into_iter().filter_map(|stretch| {
+        let inner = text.get(stretch)?.strip_prefix("<user_query>")?.strip_suffix("</user_query>")?;
+        Some(inner.trim()).filter(|words| !words.is_empty())
+    });
+    let words: Vec<_> = words.collect();
+    (!words.is_empty()).then(|| words.join("\n"))
+}
 
 /// A text that is wholly in one of the user's tags, without the tags; any other as it stands.
 #[must_use]
@@ -63,8 +83,8 @@ pub fn unwrapped(text: &str) -> &str {
 /// What the user says in a tool's result: the stretches in the user's tags, joined by line feeds; empty where there are none.
 #[must_use]
 pub fn users_words(result: &str) -> String {
-    let tags: Wrappers = USERS_TAGS.iter().map(|tag| Wrapper::tag(tag)).collect();
-    let stretches = tags.stretches(result).into_iter().filter_map(|stretch| result.get(stretch));
+    let stretches = USERS_WRAPPERS.with(|tags| tags.stretches(result));
+    let stretches = stretches.into_iter().filter_map(|stretch| result.get(stretch));
     // What has no end is what the tool gave.
     let words = stretches.map(|stretch| (stretch, unwrapped(stretch))).filter(|(stretch, words)| stretch != words);
     let words: Vec<_> = words.map(|(_, words)| words).filter(|words| !words.is_empty()).collect();
@@ -133,6 +153,20 @@ mod tests {
         ];
         for (text, words) in table {
             assert_eq!(unwrapped(text), words, "{text}");
+        }
+    }
+
+    #[test]
+    fn cursor_says_what_the_user_asked() {
+        let table = [
+            ("<user_info>\nlinux\n</user_info>\n<user_query>\nWhy?\n</user_query>", Some("Why?")),
+            ("<user_query>Why?</user_query>", Some("Why?")),
+            ("<user_query> </user_query>", None),
+            ("what is <user_query> for?", None),
+            ("Why?", None),
+        ];
+        for (text, words) in table {
+            assert_eq!(cursors_query(text).as_deref(), words, "{text}");
         }
     }
 

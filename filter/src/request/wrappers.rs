@@ -13,10 +13,10 @@ pub struct Wrapper {
 }
 
 impl Wrapper {
-    /// The marks of an XML-like tag: `<name>` or `<name attribute="…">`, up to `</name>`.
+    /// The marks of an XML-like tag: `<name>` or `<name attribute="…">`, up to `</name>`; in upper or lower case.
     #[must_use]
     pub fn tag(name: &str) -> Self {
-        Self { start: format!("<{name}"), end: format!("</{name}>"), is_tag: true }
+        Self { start: format!("<{name}"), end: format!("</{name}"), is_tag: true }
     }
 
     /// Any two marks; `None` when one is empty.
@@ -31,8 +31,10 @@ impl Wrapper {
 
     /// Which mark a text begins with, and the mark's length in bytes. Where both fit, the longer one counts.
     fn mark(&self, text: &str) -> Option<(Kind, usize)> {
-        let starts = text.strip_prefix(self.start.as_str()).is_some_and(|after| self.opens(after));
-        let ends = text.starts_with(&self.end);
+        if self.is_tag {
+            return self.mark_of_tag(text);
+        }
+        let (starts, ends) = (text.starts_with(&self.start), text.starts_with(&self.end));
         let kind = match (starts, ends, self.start.len().cmp(&self.end.len())) {
             (true, true, std::cmp::Ordering::Equal) => Kind::Either,
             (true, true, std::cmp::Ordering::Less) | (false, true, _) => Kind::End,
@@ -42,9 +44,21 @@ impl Wrapper {
         Some((kind, if kind == Kind::End { self.end.len() } else { self.start.len() }))
     }
 
-    /// A tag's name must end where the mark does: `<note` does not open `<notebook>`.
-    fn opens(&self, after: &str) -> bool {
-        !self.is_tag || after.starts_with(|c: char| c == '>' || c.is_whitespace())
+    /// A tag's name must end where the mark does: `<note` does not open `<notebook>`. Nor does `<note/>`, which is whole. Blanks
+    /// may stand before the end's bracket.
+    fn mark_of_tag(&self, text: &str) -> Option<(Kind, usize)> {
+        const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+        let after = |mark: &str| {
+            let (head, after) = text.split_at_checked(mark.len())?;
+            head.eq_ignore_ascii_case(mark).then_some(after)
+        };
+        if let Some(after) = after(&self.start) {
+            let bracket = after.trim_start_matches(BLANKS);
+            let opens = after.starts_with(BLANKS) || after.starts_with('>');
+            return (opens && !bracket.starts_with("/>")).then_some((Kind::Start, self.start.len()));
+        }
+        let bracket = after(&self.end)?.trim_start_matches(BLANKS).strip_prefix('>')?;
+        Some((Kind::End, text.len() - bracket.len()))
     }
 }
 
@@ -103,7 +117,8 @@ impl Wrappers {
     /// - A start without an end that begins a line is a harness's: it reaches to the first end, which belongs to a start
     ///   within it, or else to the end of the text, since what harnesses write has many lines. Elsewhere in a line it
     ///   is what the user writes about, and stays. So does an end with no stretch before it.
-    /// - An end without a start belongs to the same wrapper's stretch just before it, and what stands between is cut too.
+    /// - An end without a start belongs to the same wrapper's stretch just before it, and what stands between is cut too, unless
+    ///   that begins with a new line, as a user's words after a harness's do.
     ///
     /// Every byte is looked at a fixed number of times, whatever the text.
     #[must_use]
@@ -123,7 +138,9 @@ impl Wrappers {
                 (true, None) if is_inside || !begins_line(text.get(end..mark.at.start).unwrap_or_default()) => continue,
                 (true, None) => mark.first_end.unwrap_or(text.len()),
                 // One with a start is within that one's stretch already.
-                (false, _) if mark.wrapper == whose => mark.at.end,
+                (false, _) if mark.wrapper == whose && !begins_with_a_line(text.get(end..).unwrap_or_default()) => {
+                    mark.at.end
+                }
                 (false, _) => continue,
             };
             match stretches.last_mut().filter(|_| is_inside || !mark.is_start) {
@@ -139,25 +156,40 @@ impl Wrappers {
     /// All marks in a text, by their place; none where there is no start.
     fn marks(&self, text: &str) -> Vec<Mark> {
         let mut marks = Vec::new();
-        self.find(text, &self.initials, &mut marks);
+        self.find(text, &self.initials, |_, _| true, &mut marks);
         if marks.iter().all(|mark| mark.kind == Kind::End) {
             return Vec::new();
         }
-        self.find(text, &self.end_initials, &mut marks);
+        // One that stands before every start of its wrapper ends nothing. Some are frequent characters.
+        let mut first_start = vec![None; self.wrappers.len()];
+        for mark in marks.iter().filter(|mark| mark.kind != Kind::End) {
+            if let Some(first) = first_start.get_mut(mark.wrapper) {
+                *first = Some(first.map_or(mark.at.start, |first: usize| first.min(mark.at.start)));
+            }
+        }
+        self.find(
+            text,
+            &self.end_initials,
+            |wrapper, at| first_start.get(wrapper).copied().flatten().is_some_and(|first| first < at),
+            &mut marks,
+        );
         // As many ordered runs as there are initials: this sort merges them in linear time.
         marks.sort_by_key(|mark| mark.at.start);
         marks
     }
 
     /// Finds the marks that begin with these characters. The standard search for a character is much faster than a look at every
-    /// byte.
-    fn find(&self, text: &str, initials: &[char], marks: &mut Vec<Mark>) {
+    /// byte. `counts` tells whether a wrapper's mark at a place is of use.
+    fn find(&self, text: &str, initials: &[char], counts: impl Fn(usize, usize) -> bool, marks: &mut Vec<Mark>) {
         for &initial in initials {
             for (start, _) in text.match_indices(initial) {
                 let tail = text.get(start..).unwrap_or_default();
                 for (wrapper, (kind, length)) in
                     self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))
                 {
+                    if !counts(wrapper, start) {
+                        continue;
+                    }
                     let at = start..start + length;
                     marks.push(Mark { at, wrapper, kind, is_start: false, until: None, first_end: None });
                 }
@@ -229,6 +261,11 @@ fn pair(mut marks: Vec<Mark>, wrappers: usize) -> Vec<Mark> {
 fn begins_line(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t']);
     before.is_empty() || before.ends_with('\n')
+}
+
+/// Whether a text begins with a line break, blanks before it passed over.
+fn begins_with_a_line(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t']).starts_with(['\n', '\r'])
 }
 
 #[cfg(test)]

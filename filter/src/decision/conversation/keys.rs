@@ -45,8 +45,10 @@ pub struct Keys {
     header: Option<Key>,
     /// This turn.
     turn: Option<Key>,
-    /// The turn that this one continues: in a tool loop the same, else the user's turn before.
-    before: Option<Key>,
+    /// The user's turn before it.
+    previous: Option<Key>,
+    /// The request continues this turn, and not the one before.
+    in_loop: bool,
 }
 
 impl Keys {
@@ -62,21 +64,21 @@ impl Keys {
         let header = header.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
         let cache_key = ids.cache_key.and_then(|key| key.decode());
         let user = ids.user.and_then(|user| user.decode());
-        let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, ends(first), ends(last)));
+        let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, Ends(first), Ends(last)));
         let said = |turn: &_| Some(query.words(turn).ok()?).filter(|text| !text.is_empty());
         let first = request.users.iter().find_map(said);
         let mut latest = request.users.iter().rev().filter_map(said);
-        let (turn, before) = match (first, latest.next()) {
+        let (turn, previous) = match (first, latest.next()) {
             (Some(first), Some(last)) => {
-                let turn = key(&first, &last);
-                (Some(turn), if in_loop { Some(turn) } else { latest.next().map(|previous| key(&first, &previous)) })
+                (Some(key(&first, &last)), latest.next().map(|previous| key(&first, &previous)))
             }
             _ => {
                 let turn = cache_key.as_ref().map(|_| key("", ""));
                 (turn, turn)
             }
         };
-        Self { stored: None, header: header.map(|value| Key::hash((pair, 1_u8, value))), turn, before }
+        let header = header.map(|value| Key::hash((pair, 1_u8, value)));
+        Self { stored: None, header, turn, previous, in_loop }
     }
 
     /// Whether the upstream stores the conversation.
@@ -85,15 +87,17 @@ impl Keys {
         self.stored.is_some()
     }
 
-    /// Where to look for the turn that this one continues, the surest first.
+    /// Where to look for the turn that this one continues, the surest first. Words that were put into a loop make it another turn;
+    /// one that brings no words, but an image, say, has the key of the turn before it.
     pub fn continued(&self) -> impl Iterator<Item = Key> {
-        [self.stored, self.before, self.header].into_iter().flatten()
+        let (near, far) = if self.in_loop { (self.turn, self.previous) } else { (self.previous, self.turn) };
+        [self.stored, near, far, self.header].into_iter().flatten()
     }
 
     /// Where to look for the tier that the conversation keeps. A header tells conversations apart by the operator's own choice.
     #[must_use]
     pub fn of_affinity(&self) -> Option<Key> {
-        self.stored.or(self.header).or(self.before)
+        self.stored.or(self.header).or(if self.in_loop { self.turn } else { self.previous })
     }
 
     /// Under which the turn is remembered.
@@ -102,10 +106,30 @@ impl Keys {
     }
 }
 
-/// What tells one long text from another: its length, and how it begins and ends. Harnesses begin many with the same words, and
-/// users end them with their own; to hash all of it would cost more than all else that is done with a long text.
-fn ends(text: &str) -> (usize, &[u8], &[u8]) {
-    const END: usize = 1024;
-    let (first, rest) = text.as_bytes().split_at_checked(END).unwrap_or((text.as_bytes(), &[]));
-    (text.len(), first, rest.get(rest.len().saturating_sub(END)..).unwrap_or_default())
+/// What tells one long text from another: its length, and the words that it begins and ends with, however they are spaced.
+/// Harnesses begin many texts with the same words, and users end them with their own; to hash all of it would cost more than all else
+/// that is done with a long text.
+struct Ends<'a>(&'a str);
+
+impl Hash for Ends<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        const WORDS: usize = 128;
+        /// Texts over this many bytes are not counted through.
+        const COUNTED: usize = 1 << 16;
+        let words = || self.0.split_whitespace();
+        words().take(WORDS).for_each(|word| hash_word(word.as_bytes(), state));
+        words().rev().take(WORDS).for_each(|word| hash_word(word.as_bytes(), state));
+        if self.0.len() <= COUNTED {
+            self.0.bytes().filter(|byte| !byte.is_ascii_whitespace()).count().hash(state);
+        }
+    }
+}
+
+/// A script without spaces has words as long as a text: of those the ends count, too.
+fn hash_word(word: &[u8], state: &mut impl Hasher) {
+    const END: usize = 512;
+    let (first, rest) = word.split_at_checked(END).unwrap_or((word, &[]));
+    word.len().hash(state);
+    first.hash(state);
+    rest.get(rest.len().saturating_sub(END)..).unwrap_or_default().hash(state);
 }

@@ -62,14 +62,16 @@ fn a_turn_is_known_by_what_the_user_said_first_and_last() {
 #[test]
 fn a_turn_continues_the_one_before() {
     let before = |body: &str| keys(None, body).continued().collect::<Vec<_>>();
-    assert_eq!(before(&said(&["a"])), []);
-    assert_eq!(before(&said(&["a", "b"])), [turn(None, &said(&["a"])).unwrap()]);
-    assert_eq!(before(&said(&["a", "b", "c"])), [turn(None, &said(&["a", "b"])).unwrap()]);
+    let key = |turns: &[&str]| turn(None, &said(turns)).unwrap();
+    // Last comes its own: an image that is sent after it has no words of its own.
+    assert_eq!(before(&said(&["a"])), [key(&["a"])]);
+    assert_eq!(before(&said(&["a", "b"])), [key(&["a"]), key(&["a", "b"])]);
+    assert_eq!(before(&said(&["a", "b", "c"])), [key(&["a", "b"]), key(&["a", "b", "c"])]);
     // In a loop the user has said nothing more.
     let body = said(&["a", "b"]);
     let request = Api::OpenAiResponses.read("", body.as_bytes()).unwrap();
     let in_loop = Keys::of("chat", &QueryPolicy::default(), None, &request, true);
-    assert_eq!(in_loop.continued().collect::<Vec<_>>(), in_loop.remembered().collect::<Vec<_>>());
+    assert_eq!(in_loop.continued().collect::<Vec<_>>(), [key(&["a", "b"]), key(&["a"])]);
     assert_eq!(in_loop.remembered().next(), turn(None, &body));
 }
 
@@ -95,6 +97,15 @@ fn what_harnesses_change_does_not_change_the_key() {
         )
     };
     assert_eq!(turn(None, &body("s 1", "a")), turn(None, &body("s 2", "b")));
+    let plain = turn(None, &said(&["What is the\n\ncapital of Peru?"]));
+    let reminder = "<system-reminder>x</system-reminder>";
+    for same in [
+        format!("What is the\n\ncapital of Peru?\n\n{reminder}"),
+        format!("{reminder}\nWhat is the\n\ncapital of Peru?"),
+        "What is the\r\n\r\ncapital of Peru?\r\n".to_owned(),
+    ] {
+        assert_eq!(turn(None, &said(&[&same])), plain, "{same}");
+    }
 }
 
 #[test]

@@ -303,3 +303,42 @@ fn a_loop_is_known_whatever_stands_beside_its_results() {
         assert_eq!(ask(&store, &body(&twice)), "small affinity", "{result}");
     }
 }
+
+/// What an image, a reminder or a queued message does to the turn that a request continues.
+#[test]
+fn a_turn_without_words_continues_the_one_before() {
+    let signed = serde_json::json!({"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "Hm.", "signature": "x"}, {"type": "text", "text": "It is."}]});
+    let image =
+        serde_json::json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
+    let seen = serde_json::json!({"role": "user", "content": [image]});
+    let reminder = user("<system-reminder>tick</system-reminder>");
+    let sees = serde_json::json!({"cluster": "a", "model": "m", "capabilities": ["tools", "vision", "prefill"]});
+    let policy = with(serde_json::json!({"small": sees, "affinity_header": null}));
+    let body = |turns: &[serde_json::Value]| {
+        serde_json::json!({"model": "auto", "max_tokens": 9, "messages": turns}).to_string()
+    };
+    for last in [vec![seen], vec![reminder], vec![]] {
+        let store = Store::default();
+        store.send(&policy, Api::AnthropicMessages, &body(&[user(RAIN)]), scored(Tier::Small));
+        let next = [&[user(RAIN), signed.clone()][..], &last].concat();
+        let got = store.send(&policy, Api::AnthropicMessages, &body(&next), scored(Tier::Large));
+        assert_eq!(got, "small affinity", "{last:?}");
+    }
+    // A picture that a tool took, where the API has no images in results; and one after the model has answered.
+    let picture = serde_json::json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]});
+    let answer = serde_json::json!({"role": "assistant", "content": "Like this?"});
+    let store = Store::default();
+    store.chat(&policy, &chat(&[user(RAIN)]), scored(Tier::Small));
+    let in_loop = chat(&[user(RAIN), call(), result(), picture.clone()]);
+    assert_eq!(store.chat(&policy, &in_loop, scored(Tier::Large)), "small affinity");
+    let answered = chat(&[user(RAIN), call(), result(), answer, picture]);
+    assert_eq!(store.chat(&policy, &answered, scored(Tier::Large)), "large non_text");
+    // A message that was put into a loop as a harness's, and stands there as the user's later.
+    let store = Store::default();
+    store.chat(&policy, &chat(&[user(RAIN)]), scored(Tier::Small));
+    let queued = chat(&[user(RAIN), call(), result(), user("<system-reminder>Hurry up, please!</system-reminder>")]);
+    assert_eq!(store.chat(&policy, &queued, scored(Tier::Large)), "small affinity");
+    let bare = chat(&[user(RAIN), call(), result(), user("Hurry up, please!"), call(), result()]);
+    assert_eq!(store.chat(&policy, &bare, scored(Tier::Large)), "small affinity");
+}

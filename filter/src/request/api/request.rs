@@ -28,6 +28,8 @@ pub struct Request<'a> {
     /// How many of the `users` had spoken when the last tool call gave its result; `None`: there is no such result. Of a turn
     /// that holds a result only what follows the result counts as said.
     pub users_at_result: Option<usize>,
+    /// The model has said something since the last tool call gave its result.
+    pub has_answered: bool,
     /// It carries a model's reasoning or its signature, which another model may refuse.
     pub carries_reasoning: bool,
     /// The answer may bring reasoning, or be stored by the upstream.
@@ -113,7 +115,9 @@ impl<'a> Request<'a> {
         self.needs.tools |= turn.tool_result;
         // Only of the last turn is this so in the end.
         self.needs.prefill = turn.speaker == Speaker::Model && !turn.tool_result && !turn.texts.is_empty();
+        self.has_answered |= turn.speaker == Speaker::Model && !turn.texts.is_empty();
         if turn.tool_result {
+            self.has_answered = false;
             self.users_at_result = Some(self.users.len());
             turn.keep_what_follows_the_result();
         }

@@ -18,6 +18,15 @@ fn wrapped_stretches_are_cut() {
         ("<system-reminders>x</system-reminder>", "<system-reminders>x</system-reminder>"),
         ("<system-reminders><system-reminder>x</system-reminder>", "<system-reminders>"),
         ("中<system-reminder>文</system-reminder>字", "中字"),
+        ("<SYSTEM-Reminder>x</System-Reminder>q", "q"),
+        ("<system-reminder>x</system-reminder >q", "q"),
+        ("<system-reminder />q", "<system-reminder />q"),
+        ("<system-reminder/>q", "<system-reminder/>q"),
+        ("<system-reminder>x</system-reminders>y</system-reminder>q", "q"),
+        (
+            "<system-reminder>x</system-reminder>\nWhat does </system-reminder> close?",
+            "\nWhat does </system-reminder> close?",
+        ),
     ];
     for (text, want) in table {
         assert_eq!(reminders().cut(text), want, "{text}");
@@ -69,6 +78,7 @@ fn starts_and_ends_are_counted() {
         // Ends too many: what is left of a cut is cut.
         ("(x)y)q", "q"),
         ("(x(y)z))w)q", "q"),
+        ("(x)_y)q", "_y)q"),
         ("(x)q>r", "q>r"),
         ("q)r(x)s", "q)rs"),
         // Marks that are spelled alike take turns.
