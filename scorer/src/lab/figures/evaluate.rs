@@ -1,56 +1,14 @@
 //! Evaluation: a router's figures on graded queries with 95 % bootstrap intervals, beside the baselines.
 
-pub use super::figure::{Bootstrap, Figure};
-use super::{
-    agreement,
-    figure::{draw, figure, interval},
-    sweep::{Figures, Order, Outcomes, SHARES, Sweep},
+pub use super::{
+    figure::{Bootstrap, Figure},
+    ranking::{Agreement, CurvePoint, Ranking},
 };
-
-/// Steps of an error–cost curve.
-const CURVE: u32 = 40;
-/// The APGR of a random order.
-const RANDOM_APGR: f64 = 0.5;
-/// An oracle that gains less APGR than this over a random order is no measure.
-const LEAST_GAIN: f64 = 1e-3;
-/// The figures of one way to rank queries; see [`Figures`] for what each means. `None`: not defined on these queries.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranking {
-    /// Average performance gap recovered: 0.5 is random, more is better.
-    pub apgr: Option<Figure>,
-    /// Per cent of calls to the large model that recover half of the gap; less is better.
-    pub cpt50: Option<Figure>,
-    /// Per cent of calls to the large model that recover 80 % of the gap; less is better.
-    pub cpt80: Option<Figure>,
-    /// The quality drop at each of [`SHARES`], as a part of the large model's mean quality.
-    pub drop_at: [Option<Figure>; SHARES.len()],
-    /// How well its order agrees with the outcomes.
-    pub agreement: Agreement,
-    /// The error–cost curve, by ascending small share; empty where drops are not defined.
-    pub curve: Vec<CurvePoint>,
-}
-
-/// How well an order of the queries agrees with their outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Agreement {
-    /// The share of the oracle's gain over chance: (APGR − 0.5) ÷ (the oracle's − 0.5); 0 is random, 1 the oracle. `None` where
-    /// the oracle gains nothing.
-    pub oracle_share: Option<Figure>,
-    /// The area under the ROC curve: the chance that a query whose small response is as good as the large one's scores above one
-    /// whose is not. 0.5 is random.
-    pub auc: Option<Figure>,
-    /// Spearman's rank correlation of the score with E[H(x)], or with the column that was given; 0 is random.
-    pub spearman: Option<Figure>,
-}
-
-/// A point of an error–cost curve: the paper's figure 5.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// The cost advantage: the share of queries sent to the small model, in `[0, 1]`.
-    pub small_share: f64,
-    /// The quality drop there.
-    pub drop: Figure,
-}
+use super::{
+    figure::{draw, figure, interval},
+    samples::{Measure, Samples},
+    sweep::{Order, Outcomes},
+};
 
 /// What routers are compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,8 +62,7 @@ pub fn evaluate(
     let once = measure.on(vec![1; n]);
     let mut samples: Vec<Samples> = orders.iter().map(|order| Samples::new(once.of(order))).collect();
     let whole = orders.first().map_or((0.0, 0.0), |order| order.sweep(outcomes, &vec![1; n]).means());
-    let mut random = Samples { value: once.random(whole), ..Samples::default() };
-    random.curve = shares().map(|share| Figures::random_drop(share, whole.0, whole.1)).collect();
+    let mut random = Samples::by_chance(once.random(whole), whole);
     let mut means = (Vec::new(), Vec::new());
     for _ in 0..bootstrap.draws {
         let drawn = measure.on(draw(n, &mut rng));
@@ -168,130 +125,6 @@ pub fn drops_at(
     let found =
         shares.iter().zip(drawn).map(|(share, drawn)| (*share, interval(whole.drop_at(*share), drawn.into_iter())));
     found.collect()
-}
-
-fn shares() -> impl Iterator<Item = f64> {
-    (0..=CURVE).map(|step| f64::from(step) / f64::from(CURVE))
-}
-
-/// What orders are measured by.
-struct Measure<'a> {
-    outcomes: &'a Outcomes,
-    /// Whether the small response is as good as the large one.
-    good: Vec<bool>,
-    /// The order of what scores are to be correlated with.
-    target: Order,
-}
-
-/// The same on the queries of one draw.
-struct Drawn<'m> {
-    measure: &'m Measure<'m>,
-    weights: Vec<u32>,
-    target_ranks: Vec<f64>,
-}
-
-/// What one order comes to on one draw.
-#[derive(Debug, Clone, Copy, Default)]
-struct Measured {
-    figures: Figures,
-    auc: Option<f64>,
-    spearman: Option<f64>,
-}
-
-impl<'a> Measure<'a> {
-    fn new(outcomes: &'a Outcomes, target: &[f64]) -> Self {
-        let good = outcomes.small.iter().zip(&outcomes.large).map(|(small, large)| small >= large).collect();
-        Self { outcomes, good, target: Order::by(target) }
-    }
-
-    fn on(&self, weights: Vec<u32>) -> Drawn<'_> {
-        let target_ranks = agreement::ranks(&self.target, &weights);
-        Drawn { measure: self, weights, target_ranks }
-    }
-}
-
-impl Drawn<'_> {
-    fn of(&self, order: &Order) -> (Measured, Sweep) {
-        let Self { measure, weights, target_ranks } = self;
-        let sweep = order.sweep(measure.outcomes, weights);
-        let ranks = agreement::ranks(order, weights);
-        let measured = Measured {
-            figures: sweep.figures(),
-            auc: agreement::auc(order, &measure.good, weights),
-            spearman: agreement::correlation(&ranks, target_ranks, weights),
-        };
-        (measured, sweep)
-    }
-
-    /// What a random order comes to on average, where so much is the mean quality of small and large.
-    fn random(&self, (small, large): (f64, f64)) -> Measured {
-        let varies = agreement::correlation(&self.target_ranks, &self.target_ranks, &self.weights).is_some();
-        let both = self.measure.good.contains(&true) && self.measure.good.contains(&false);
-        Measured { figures: Figures::random(small, large), auc: both.then_some(0.5), spearman: varies.then_some(0.0) }
-    }
-}
-
-/// The figures of one order: on all queries, and in every draw.
-#[derive(Default)]
-struct Samples {
-    value: Measured,
-    curve: Vec<Option<f64>>,
-    drawn: Vec<Measured>,
-    drawn_curves: Vec<Vec<Option<f64>>>,
-}
-
-impl Samples {
-    fn new((value, sweep): (Measured, Sweep)) -> Self {
-        let curve = shares().map(|share| sweep.drop_at(share)).collect();
-        Self { value, curve, drawn: Vec::new(), drawn_curves: Vec::new() }
-    }
-
-    fn push(&mut self, (measured, sweep): (Measured, Sweep)) {
-        self.drawn.push(measured);
-        self.drawn_curves.push(shares().map(|share| sweep.drop_at(share)).collect());
-    }
-
-    fn ranking(&self, oracle: Option<&Self>) -> Ranking {
-        let one = |pick: fn(&Figures) -> Option<f64>| {
-            interval(pick(&self.value.figures), self.drawn.iter().map(|measured| pick(&measured.figures)))
-        };
-        let [ten, twenty, forty] =
-            [one(|figures| figures.drop_at[0]), one(|figures| figures.drop_at[1]), one(|figures| figures.drop_at[2])];
-        let point = |(index, small_share)| {
-            let drawn = self.drawn_curves.iter().map(|curve| curve.get(index).copied().flatten());
-            let drop = interval(self.curve.get(index).copied().flatten(), drawn)?;
-            Some(CurvePoint { small_share, drop })
-        };
-        Ranking {
-            apgr: one(|figures| figures.apgr),
-            cpt50: one(|figures| figures.cpt50),
-            cpt80: one(|figures| figures.cpt80),
-            drop_at: [ten, twenty, forty],
-            agreement: Agreement {
-                oracle_share: oracle.and_then(|oracle| self.compared(oracle, oracle_share)),
-                auc: interval(self.value.auc, self.drawn.iter().map(|measured| measured.auc)),
-                spearman: interval(self.value.spearman, self.drawn.iter().map(|measured| measured.spearman)),
-            },
-            curve: shares().enumerate().filter_map(point).collect(),
-        }
-    }
-
-    fn apgr_above(&self, other: &Self) -> Option<Figure> {
-        self.compared(other, |apgr, other| Some(apgr - other))
-    }
-
-    /// A figure of both APGRs, drawn in pairs.
-    fn compared(&self, other: &Self, figure: fn(f64, f64) -> Option<f64>) -> Option<Figure> {
-        let both = |a: &Measured, b: &Measured| figure(a.figures.apgr?, b.figures.apgr?);
-        let drawn = self.drawn.iter().zip(&other.drawn).map(|(a, b)| both(a, b));
-        interval(both(&self.value, &other.value), drawn)
-    }
-}
-
-/// The share of the oracle's gain over a random order's APGR. An oracle that gains next to nothing has no share to give.
-fn oracle_share(apgr: f64, oracle: f64) -> Option<f64> {
-    let gain = oracle - RANDOM_APGR;
-    (gain > LEAST_GAIN).then(|| (apgr - RANDOM_APGR) / gain)
 }
 
 #[cfg(test)]

@@ -11,5 +11,7 @@ pub mod evaluate;
 pub mod figure;
 pub mod groups;
 pub mod measure;
+pub mod ranking;
+mod samples;
 pub mod shares;
 pub mod sweep;
