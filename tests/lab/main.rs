@@ -4,5 +4,6 @@
 
 mod measure;
 mod outside;
+mod pick;
 mod place;
 mod train;
