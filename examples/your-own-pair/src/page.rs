@@ -2,11 +2,24 @@
 
 const PAGE: &str = include_str!("../README.md");
 
-/// The arguments of the page's first example of a command of the project's program, the command's name first; empty where the
-/// page has none.
+/// The part on a router from a log without grades.
+pub(crate) const FROM_A_LOG: &str = "From a log, in an hour";
+/// The part on a router from graded responses.
+pub(crate) const GRADED: &str = "With your own models";
+
+/// The arguments of the project's program in all its commands under a heading, the command's name first.
+pub(crate) fn commands(heading: &str) -> impl Iterator<Item = Vec<&'static str>> {
+    let section = PAGE.split("\n## ").find_map(|section| section.strip_prefix(heading)).unwrap_or_default();
+    section.split("\n    hybrid-llm ").skip(1).map(words)
+}
+
+/// The first command of that name for graded responses; empty where the page has none.
 pub(crate) fn command(name: &str) -> Vec<&'static str> {
-    let mut examples = PAGE.split("\n    hybrid-llm ").skip(1);
-    let example = examples.find(|example| example.split_whitespace().next() == Some(name)).unwrap_or_default();
+    commands(GRADED).find(|command| command.first() == Some(&name)).unwrap_or_default()
+}
+
+/// The words of the example that a text begins with.
+fn words(example: &'static str) -> Vec<&'static str> {
     let mut words = Vec::new();
     for line in example.lines() {
         let (line, goes_on) = line.strip_suffix('\\').map_or((line, false), |line| (line, true));
@@ -36,6 +49,8 @@ mod tests {
         assert_eq!((train[0], value(&train, "--label"), train.last()), ("train", Some("prob"), Some(&"my-router")));
         assert_eq!(value(&train, "--nothing"), None);
         assert!(command("brew").is_empty());
+        let from_a_log: Vec<_> = commands(FROM_A_LOG).map(|command| command[0]).collect();
+        assert_eq!(from_a_log, ["judge", "train", "calibrate", "serve", "pick", "collect", "judge", "calibrate"]);
     }
 
     #[test]

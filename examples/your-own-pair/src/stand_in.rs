@@ -1,4 +1,4 @@
-//! Stand-ins for two models: servers that answer the questions they know, right or wrong by chance.
+//! Stand-ins for two models: servers that answer the questions they know, right or wrong by chance, and judge answers to them.
 
 use std::{
     collections::HashMap,
@@ -35,7 +35,8 @@ pub(crate) async fn start(questions: &[Question], skill: Skill, seed: u64) -> St
         async move {
             let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let text = asked.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default();
-            let Some(question) = known.get(text) else {
+            let asked_about = between(text, "query");
+            let Some(question) = known.get(asked_about.unwrap_or(text)) else {
                 return reply(
                     400,
                     r#"{"error": {"code": "unknown_question", "message": "a stand-in knows its own questions only"}}"#,
@@ -47,7 +48,12 @@ pub(crate) async fn start(questions: &[Question], skill: Skill, seed: u64) -> St
                 *time += 1;
                 *time
             };
-            let said = answer(question, skill, &mut Rng::with_seed(mix(seed, text) ^ time));
+            let mut rng = Rng::with_seed(mix(seed, text) ^ time);
+            let said = match (asked_about, between(text, "response")) {
+                (None, _) => answer(question, skill, &mut rng),
+                (Some(_), Some(response)) => grade(question, response),
+                (Some(_), None) => expectation(question, &mut rng),
+            };
             let tokens = |text: &str| text.len().div_ceil(4);
             let body = json!({
                 "object": "chat.completion", "model": asked.get("model"),
@@ -74,6 +80,29 @@ fn answer(question: &Question, skill: Skill, rng: &mut Rng) -> String {
     }
 }
 
+/// What stands between two tags of a judge's prompt.
+fn between<'t>(text: &'t str, tag: &str) -> Option<&'t str> {
+    let (_, behind) = text.split_once(&format!("<{tag}>\n"))?;
+    Some(behind.split_once(&format!("\n</{tag}>"))?.0)
+}
+
+/// A judge's rating of a response: high where the answer stands in it.
+fn grade(question: &Question, response: &str) -> String {
+    let right = response.split(|c: char| !c.is_alphanumeric()).any(|word| word == question.answer);
+    if right { "9".to_owned() } else { "2".to_owned() }
+}
+
+/// What a judge expects of the two models, about as their skills are, and never quite the same.
+fn expectation(question: &Question, rng: &mut Rng) -> String {
+    let small = match question.difficulty {
+        Difficulty::Simple => 8.5,
+        Difficulty::Middling => 6.5,
+        Difficulty::Hard => 4.0,
+    };
+    let small = small + f64::from(rng.i8(-3..=3)) / 2.0;
+    format!("{{\"small\": {:.1}, \"large\": {:.1}}}", small.min(9.0), 9.5)
+}
+
 fn wrong(answer: &str, rng: &mut Rng) -> String {
     match answer.parse::<u64>() {
         Ok(number) => (number + rng.u64(1..20)).to_string(),
@@ -91,6 +120,20 @@ fn mix(seed: u64, text: &str) -> u64 {
 mod tests {
     #![allow(clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_judge_reads_the_answer_and_the_difficulty() {
+        let question = |difficulty| Question { text: "q".to_owned(), answer: "42".to_owned(), difficulty };
+        let ratings = ["It is 42, I think.", "The answer is 420."].map(|said| grade(&question(Difficulty::Hard), said));
+        assert_eq!(ratings, ["9", "2"]);
+        let small = |difficulty| {
+            let said = expectation(&question(difficulty), &mut Rng::with_seed(1));
+            serde_json::from_str::<Value>(&said).unwrap_or_default()["small"].as_f64().unwrap_or_default()
+        };
+        assert!(small(Difficulty::Simple) > small(Difficulty::Hard));
+        assert_eq!(between("<query>\nq\n</query>", "query"), Some("q"));
+        assert_eq!(between("q", "query"), None);
+    }
 
     #[test]
     fn the_skill_is_how_often_the_answer_is_right() {

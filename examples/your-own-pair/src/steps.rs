@@ -30,6 +30,8 @@ const QUERIES: usize = 200;
 const LEARN: usize = 140;
 /// Queries that come later, and that nothing was made from.
 const LATER: usize = 100;
+/// Queries of a log, without answers.
+const LOGGED: usize = 400;
 /// A file that says that a folder may be made anew.
 const MARK: &str = ".your-own-pair";
 
@@ -53,10 +55,13 @@ pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
     let program = artifacts::scorer(Profile::Dev)?;
     let folder = made_anew(folder)?;
     let mut place = Place { folder, program: fs::canonicalize(program)?, onnxruntime, instead: Vec::new(), json };
-    let questions = questions::make(QUERIES + LATER, seed);
-    let (known, later) = questions.split_at(QUERIES);
+    let questions = questions::make(QUERIES + LATER + LOGGED, seed);
+    let (known, others) = questions.split_at(QUERIES);
+    let (later, logged) = others.split_at(LATER);
     place.write_queries("queries.jsonl", known)?;
     place.write_queries("later.jsonl", later)?;
+    let log: String = logged.iter().map(|question| format!("{}\n", json!({"query": question.text}))).collect();
+    fs::write(place.folder.join("log.jsonl"), log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let small = stand_in::start(&questions, stand_in::SMALL, seed).await;
@@ -69,11 +74,13 @@ pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
             ("scorer/routers/default", artifacts::default_router().display().to_string()),
             ("/run/hybrid-llm/scorer.sock", "scorer.sock".to_owned()),
         ];
+        place.from_a_log().await?;
         place.responses_and_grades().await?;
         let evaluation = place.make_router().await?;
+        let first = place.evaluate(&[("my-router", "first-router"), ("report.html", "first-report.html")]).await?;
         let served = place.serve(later).await?;
         if json {
-            show::out(json!({"folder": place.folder, "evaluation": evaluation, "served": served}))?;
+            show::out(json!({"folder": place.folder, "evaluation": evaluation, "first": first, "served": served}))?;
         } else {
             let folder = place.folder.display();
             show::out(format_args!("\nThe router is {folder}/my-router; {folder}/report.html says what it saves."))?;
@@ -116,6 +123,18 @@ impl Place {
         Ok(fs::write(self.folder.join(name), questions.iter().enumerate().map(line).collect::<String>())?)
     }
 
+    /// A first router from a log without grades, and the grades of the few queries that calibrate it.
+    async fn from_a_log(&self) -> Result<(), Error> {
+        for command in page::commands(page::FROM_A_LOG) {
+            match command.first() {
+                // It would not end. The other router is served in the last step.
+                Some(&"serve") => self.say(&format!("\n$ hybrid-llm {} &", self.instead(command).join(" ")))?,
+                _ => _ = self.run(command).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Steps 1 and 2: what the models say, and how good it is. Queries that come later are kept apart from the others.
     async fn responses_and_grades(&self) -> Result<(), Error> {
         for later in [false, true] {
@@ -143,7 +162,13 @@ impl Place {
         for command in ["label", "train", "calibrate"] {
             self.run(page::command(command)).await?;
         }
-        let mut evaluate = page::command("evaluate");
+        self.evaluate(&[]).await
+    }
+
+    /// Step 6, with other words in the place of some: what a router is worth. Gives what evaluate says.
+    async fn evaluate(&self, instead: &[(&str, &'static str)]) -> Result<Value, Error> {
+        let other = |word| instead.iter().find(|(page, _)| *page == word).map_or(word, |(_, other)| *other);
+        let mut evaluate: Vec<&str> = page::command("evaluate").into_iter().map(other).collect();
         if !self.json {
             self.run(evaluate).await?;
             return Ok(Value::Null);

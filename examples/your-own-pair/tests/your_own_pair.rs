@@ -24,12 +24,21 @@ fn the_router_is_better_than_chance_on_later_queries_and_serves() {
     assert!(large > 0.9 && small < 0.7, "the stand-ins are a small and a large model: {evaluation}");
     assert!(figure(&evaluation["apgr"], "low") > 0.5, "better than a random order, beyond chance: {evaluation}");
 
+    let first = &json["first"];
+    assert!(figure(&first["apgr"], "low") > 0.5, "so is the router that was made from a log without grades: {first}");
+    let rated = std::fs::read_to_string(place.join("rated.jsonl")).unwrap();
+    assert_eq!(rated.lines().count(), 400, "every logged query has its ratings");
+    let manifest = std::fs::read(place.join("first-router/router.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!((&manifest["label"], &manifest["score"]), (&"gap".into(), &"quantile".into()));
+    assert!(manifest["calibration"][0]["quality_drop"].is_f64(), "the picked queries' grades calibrate it: {manifest}");
+
     let served = json["served"].as_array().unwrap();
     let (simple, hard) = (figure(&served[0], "score"), figure(&served[1], "score"));
     assert!(simple > hard, "{json}");
     assert!(served[0]["small_share"].is_f64() && served[0]["quality_drop"].is_f64(), "it is calibrated: {json}");
 
-    for command in ["collect", "judge", "label", "train", "calibrate", "evaluate", "serve"] {
+    for command in ["collect", "judge", "label", "train", "calibrate", "evaluate", "serve", "pick"] {
         assert!(stderr.contains(&format!("\n$ hybrid-llm {command} ")), "{stderr}");
     }
     assert!(place.join("report.html").exists());
