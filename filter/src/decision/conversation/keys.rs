@@ -64,7 +64,7 @@ impl Keys {
         let header = header.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
         let cache_key = ids.cache_key.and_then(|key| key.decode());
         let user = ids.user.and_then(|user| user.decode());
-        let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, Ends(first), Ends(last)));
+        let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, ends(first), ends(last)));
         let said = |turn: &_| Some(query.words(turn).ok()?).filter(|text| !text.is_empty());
         let first = request.users.iter().find_map(said);
         let mut latest = request.users.iter().rev().filter_map(said);
@@ -106,30 +106,30 @@ impl Keys {
     }
 }
 
-/// What tells one long text from another: its length, and the words that it begins and ends with, however they are spaced.
-/// Harnesses begin many texts with the same words, and users end them with their own; to hash all of it would cost more than all else
-/// that is done with a long text.
-struct Ends<'a>(&'a str);
-
-impl Hash for Ends<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        const WORDS: usize = 128;
-        /// Texts over this many bytes are not counted through.
-        const COUNTED: usize = 1 << 16;
-        let words = || self.0.split_whitespace();
-        words().take(WORDS).for_each(|word| hash_word(word.as_bytes(), state));
-        words().rev().take(WORDS).for_each(|word| hash_word(word.as_bytes(), state));
-        if self.0.len() <= COUNTED {
-            self.0.bytes().filter(|byte| !byte.is_ascii_whitespace()).count().hash(state);
+/// What tells one long text from another: how many characters it has, and the words that it begins and ends with, however they are
+/// spaced. Harnesses begin many texts with the same words, and users end them with their own; to hash all of it would cost more than
+/// all else that is done with a long text.
+fn ends(text: &str) -> (usize, Vec<u8>) {
+    const END: usize = 1024;
+    /// Longer texts are not counted through.
+    const COUNTED: usize = 1 << 16;
+    let mut ends = Vec::with_capacity(2 * END);
+    // A script without spaces has words as long as a text.
+    for word in text.split_ascii_whitespace().map(str::as_bytes) {
+        ends.extend_from_slice(word.get(..END).unwrap_or(word));
+        ends.push(b' ');
+        if ends.len() > END {
+            break;
         }
     }
-}
-
-/// A script without spaces has words as long as a text: of those the ends count, too.
-fn hash_word(word: &[u8], state: &mut impl Hasher) {
-    const END: usize = 512;
-    let (first, rest) = word.split_at_checked(END).unwrap_or((word, &[]));
-    word.len().hash(state);
-    first.hash(state);
-    rest.get(rest.len().saturating_sub(END)..).unwrap_or_default().hash(state);
+    let first = ends.len();
+    for word in text.split_ascii_whitespace().rev().map(str::as_bytes) {
+        ends.extend_from_slice(word.get(word.len().saturating_sub(END)..).unwrap_or(word));
+        ends.push(b' ');
+        if ends.len() - first > END {
+            break;
+        }
+    }
+    let counted = text.len() <= COUNTED;
+    (if counted { text.bytes().filter(|byte| !byte.is_ascii_whitespace()).count() } else { 0 }, ends)
 }
