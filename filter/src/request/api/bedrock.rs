@@ -30,18 +30,9 @@ pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
             request.push_system(turn);
             Ok(())
         }
-        "inferenceConfig" => read_limits(json, request),
+        "inferenceConfig" => read_inference_config(json, request),
         "toolConfig" => read_tool_config(json, request),
-        "additionalModelRequestFields" => json.if_members(|name, json| match name {
-            "thinking" | "reasoning_config" | "reasoningConfig" | "reasoning_effort" => {
-                settings::thinking(json, &mut request.needs)
-            }
-            "output_config" => json.if_members(|name, json| match name {
-                "effort" => settings::thinking(json, &mut request.needs),
-                _ => Ok(()),
-            }),
-            _ => Ok(()),
-        }),
+        "additionalModelRequestFields" => json.if_members(|name, json| read_setting(name, json, request)),
         "outputConfig" => json.if_members(|name, json| match name {
             "textFormat" => request.read_format(json),
             _ => Ok(()),
@@ -55,8 +46,10 @@ pub(super) fn read_converse<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>
 /// `converse`), the chat completions of Mistral and OpenAI, or a prompt in one string (Llama's and Mistral's `prompt`, Titan's
 /// `inputText`).
 pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
-    let mut prompt = false;
+    let (mut model, mut prompt) = (false, false);
     json.members(|name, json| match name {
+        // Models that others serve too have it here as well.
+        "model" => request.read_model(json, &mut model),
         "messages" => {
             once(&mut prompt)?;
             request.may_bind = true;
@@ -69,19 +62,28 @@ pub(super) fn read_invoke<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) 
             request.push(turn);
             Ok(())
         }
-        "max_gen_len" | "max_tokens_to_sample" | "max_completion_tokens" => request.read_limit(json),
-        "response_format" => request.read_format(json),
-        "inferenceConfig" | "textGenerationConfig" => read_limits(json, request),
-        "toolConfig" => read_tool_config(json, request),
-        _ => anthropic_messages::read_setting(name, json, request),
+        _ => read_setting(name, json, request),
     })?;
     if prompt { Ok(()) } else { Err(Unparsable) }
 }
 
-fn read_limits<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+/// Reads a setting in a model's own shape.
+fn read_setting<'a>(name: &str, json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
+    match name {
+        "max_gen_len" | "max_tokens_to_sample" | "max_completion_tokens" => request.read_limit(json),
+        "response_format" => request.read_format(json),
+        "inferenceConfig" | "textGenerationConfig" => read_inference_config(json, request),
+        "toolConfig" => read_tool_config(json, request),
+        "chat_template_kwargs" => settings::template_variables(json, &mut request.needs),
+        _ if settings::thinking_member(name, json, &mut request.needs)? => Ok(()),
+        _ => anthropic_messages::read_setting(name, json, request),
+    }
+}
+
+fn read_inference_config<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     json.if_members(|name, json| match name {
         "maxTokens" | "max_new_tokens" | "maxTokenCount" => request.read_limit(json),
-        _ => Ok(()),
+        _ => settings::thinking_member(name, json, &mut request.needs).map(drop),
     })
 }
 

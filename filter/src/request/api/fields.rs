@@ -6,7 +6,8 @@ use super::text::JsonString;
 /// The path of a member, such as `thinking`, `output_config.effort` or `thinking.type=disabled`.
 ///
 /// Dots lead into objects. A list on the way is searched element by element, so that `messages.name` is found in any message.
-/// After `=` stands the value that the member must have: the text of a string, or the JSON of anything else.
+/// After `=` stands the value that the member must have: the text of a string, a number, or the JSON of anything else. Where the
+/// member is a list, one element with this value is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath {
     /// Never empty, and no name is.
@@ -30,12 +31,31 @@ impl FieldPath {
     fn accepts(&self, json: &[u8]) -> bool {
         match &self.value {
             None => json != b"null",
-            Some(value) => match JsonString::new(json) {
-                Some(text) => text.is(value),
-                None => json == value.as_bytes(),
-            },
+            Some(value) => is_value(json, value) || has_element(json, value),
         }
     }
+}
+
+/// Whether a value's JSON is the one that is asked for. Numbers are compared as numbers: 1.0 is 1.
+fn is_value(json: &[u8], value: &str) -> bool {
+    if let Some(text) = JsonString::new(json) {
+        return text.is(value);
+    }
+    let number = |json| serde_json::from_slice::<f64>(json).ok();
+    json == value.as_bytes() || number(json).is_some_and(|own| number(value.as_bytes()) == Some(own))
+}
+
+/// Whether a value is a list with such an element.
+fn has_element(json: &[u8], value: &str) -> bool {
+    let (mut list, mut found) = (Cursor::new(json), false);
+    list.peek() == Some(b'[')
+        && list
+            .elements(|element| {
+                found |= is_value(element.value()?, value);
+                Ok(())
+            })
+            .is_ok()
+        && found
 }
 
 /// Whether a body has a member at one of these paths. It is read once, and not at all where there is no path. A member that is
@@ -58,7 +78,7 @@ type Rest<'p> = (&'p FieldPath, &'p [String]);
 fn search(wanted: &[Rest<'_>], json: &mut Cursor<'_>, found: &mut bool) -> Walk {
     match json.peek() {
         // A path has few names, and so this recurses no deeper.
-        Some(b'{') => json.members(|name, json| {
+        Some(b'{') => json.all_members(|name, json| {
             let (mut ends, mut deeper) = (Vec::new(), Vec::new());
             for (path, names) in wanted {
                 match names.split_first() {
@@ -99,7 +119,7 @@ mod tests {
     #[test]
     fn members_are_found_by_path() {
         let body = r#"{"model":"auto","thinking":{"type":"adaptive"},"output_config":{"effort":"high"},"top_k":null,"n":1,
-            "stream":true,"tools":[{"type":"function"},[{"type":"hidden"}],{"cache_control":{"ttl":"1h"}}],"a\u0062":0}"#;
+            "stream":true,"temperature":1.0,"anthropic_beta":["a-1","b-2"],"include":[1, null],"tools":[{"type":"function"},[{"type":"hidden"}],{"cache_control":{"ttl":"1h"}}],"a\u0062":0}"#;
         let table = [
             ("thinking", true),
             ("thinking.type", true),
@@ -120,6 +140,18 @@ mod tests {
             ("model.x", false),
             ("ab", true),
             ("prediction", false),
+            ("temperature=1", true),
+            ("temperature=1.00", true),
+            ("n=1.0", true),
+            ("temperature=2", false),
+            ("temperature=", false),
+            ("stream=1", false),
+            ("anthropic_beta=b-2", true),
+            ("anthropic_beta=b", false),
+            ("anthropic_beta=[\"a-1\",\"b-2\"]", true),
+            ("include=1", true),
+            ("include=null", true),
+            ("include=2", false),
         ];
         for (path, want) in table {
             assert_eq!(present(path, body), want, "{path}");

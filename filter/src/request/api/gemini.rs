@@ -44,6 +44,15 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
                 json.elements(|json| response_format(json, request))
             }
             "responseFormat" | "response_format" => response_format(json, request),
+            "responseModalities" | "response_modalities" => settings::modalities(json, &mut request.needs),
+            "speechConfig" | "speech_config" => {
+                request.needs.audio = true;
+                Ok(())
+            }
+            "imageConfig" | "image_config" => {
+                request.needs.unknown = true;
+                Ok(())
+            }
             _ => Ok(()),
         }),
         // Made with one model, and of no use to another.
@@ -62,6 +71,14 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
 fn response_format<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     json.if_members(|name, json| match name {
         "text" => json.if_members(|name, json| if name == "schema" { request.read_schema(json) } else { Ok(()) }),
+        "audio" => {
+            request.needs.audio = true;
+            Ok(())
+        }
+        "image" | "video" => {
+            request.needs.unknown = true;
+            Ok(())
+        }
         _ => Ok(()),
     })
 }
@@ -107,7 +124,7 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
                 turn.needs.hosted_tools = true;
                 turn.read_other(json)?;
             }
-            "thoughtSignature" | "thought_signature" => turn.reasoning = true,
+            "thoughtSignature" | "thought_signature" => turn.reasoning |= json.id()?.is_some(),
             _ => return Ok(false),
         }
         Ok(true)

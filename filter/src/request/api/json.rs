@@ -18,9 +18,10 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Starts at the document's only value.
+    /// Starts at the document's only value. A byte order mark before it, which some clients write, is passed over.
     pub(super) fn new(body: &'a [u8]) -> Self {
-        Self { body, at: 0 }
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        Self { body, at: if body.starts_with(MARK) { MARK.len() } else { 0 } }
     }
 
     /// Checks that nothing follows the value.
@@ -73,14 +74,28 @@ impl<'a> Cursor<'a> {
         self.string()?.and_then(JsonString::decode).ok_or(Unparsable)
     }
 
-    /// Reads a whole number that is not negative; 0 for anything else.
+    /// Reads a whole number that is not negative, however it is written: `64000`, `64000.0`, `6.4e4`, `"64000"`. 0 for anything
+    /// else.
     pub(super) fn count(&mut self) -> Result<u64, Unparsable> {
-        Ok(std::str::from_utf8(self.value()?).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0))
+        let value = self.value()?;
+        let text = JsonString::new(value)
+            .map_or_else(|| std::str::from_utf8(value).ok().map(Cow::Borrowed), JsonString::decode);
+        if let Some(digits) = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty()) {
+            return Ok(digits.parse().unwrap_or(u64::MAX));
+        }
+        let number = serde_json::from_slice::<f64>(value).ok();
+        // A cast keeps within the bounds of its type.
+        Ok(number.filter(|number| number.fract() == 0.0).map_or(0, |number| number as u64))
     }
 
     /// Walks an object. `each` gets a member's name and the cursor at its value; a value that it does not touch is passed
-    /// over. Anything but an object is refused.
+    /// over. A member that is null counts as absent, since the APIs take it so. Anything but an object is refused.
     pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
+        self.walk_members(&mut |name, cursor| if cursor.peek() == Some(b'n') { Ok(()) } else { each(name, cursor) })
+    }
+
+    /// Walks an object with the members that are null.
+    pub(super) fn all_members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
         self.walk_members(&mut each)
     }
 
@@ -99,7 +114,7 @@ impl<'a> Cursor<'a> {
         self.items(b'[', b']', &mut |cursor| cursor.one_value(&mut each))
     }
 
-    /// Walks an object; a value of another kind (null, most often) is left to be passed over.
+    /// Walks an object; a value of another kind is left to be passed over.
     pub(super) fn if_members(&mut self, each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
         if self.peek() == Some(b'{') { self.members(each) } else { Ok(()) }
     }
@@ -180,13 +195,80 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, ["a", "x at 41", "12", "z"]);
+        assert_eq!(seen, ["a", "x at 41", "12"]);
+        json.end().unwrap();
+    }
+
+    #[test]
+    fn a_member_that_is_null_counts_as_absent() {
+        let names = |body: &[u8]| {
+            let (mut some, mut all) = (Vec::new(), Vec::new());
+            let note = |names: &mut Vec<String>, name: &str| names.push(name.to_owned());
+            Cursor::new(body)
+                .members(|name, _| {
+                    note(&mut some, name);
+                    Ok(())
+                })
+                .and_then(|()| {
+                    Cursor::new(body).all_members(|name, _| {
+                        note(&mut all, name);
+                        Ok(())
+                    })
+                })
+                .map(|()| (some.concat(), all.concat()))
+        };
+        let table = [
+            (r#"{"a": null,"b":1,"c":[null]}"#, Ok(("bc".to_owned(), "abc".to_owned()))),
+            (r#"{"a":"null","b":{"c":null}}"#, Ok(("ab".to_owned(), "ab".to_owned()))),
+            (r#"{"a":nil}"#, Err(Unparsable)),
+            (r#"{"a":nullx}"#, Err(Unparsable)),
+        ];
+        for (body, want) in table {
+            assert_eq!(names(body.as_bytes()), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_written_in_many_ways() {
+        let table = [
+            ("64000", 64_000),
+            ("64000.0", 64_000),
+            ("6.4e4", 64_000),
+            ("640000E-1", 64_000),
+            (r#""64000""#, 64_000),
+            (r#""\u0036\u0034""#, 64),
+            ("0", 0),
+            ("99999999999999999999", u64::MAX),
+            ("1e30", u64::MAX),
+            ("1e999", 0),
+            ("0.5", 0),
+            ("-1", 0),
+            ("-1.0", 0),
+            (r#""""#, 0),
+            (r#""many""#, 0),
+            (r#""6.4e4""#, 0),
+            ("true", 0),
+            ("[5]", 0),
+        ];
+        for (json, want) in table {
+            assert_eq!(Cursor::new(json.as_bytes()).count(), Ok(want), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let mut json = Cursor::new(b"\xef\xbb\xbf{\"a\":\"b\"}");
+        json.members(|_, json| {
+            assert_eq!((json.word()?.as_ref(), json.at()), ("b", 11));
+            Ok(())
+        })
+        .unwrap();
         json.end().unwrap();
     }
 
     #[test]
     fn what_is_not_json_is_refused() {
-        let table: [&[u8]; 20] = [
+        let table: [&[u8]; 22] = [
             b"",
             b" ",
             b"{",
@@ -206,7 +288,9 @@ mod tests {
             b"[\"line\nfeed\"]",
             b"[1]]",
             b"[01]",
-            b"\xef\xbb\xbf{}",
+            b"\xef\xbb\xbf",
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+            b"{\xef\xbb\xbf}",
         ];
         for body in table {
             assert!(!is_json(body), "{:?}", String::from_utf8_lossy(body));

@@ -57,13 +57,13 @@ impl Api {
     ];
 
     /// The API that a request speaks, `None` when it is no known one. The path may carry any prefix, since gateways and
-    /// providers mount the APIs in different places, and a query string.
+    /// providers mount the APIs in different places, a slash at its end, and a query string.
     #[must_use]
     pub fn recognise(method: &[u8], path: &[u8]) -> Option<Self> {
         if method != b"POST" {
             return None;
         }
-        let path = path::without_query(std::str::from_utf8(path).ok()?);
+        let path = path::bare(std::str::from_utf8(path).ok()?);
         let (front, last) = path.rsplit_once('/')?;
         match last {
             "completions" if front.ends_with("/chat") => Some(Self::OpenAiChat),
@@ -78,7 +78,7 @@ impl Api {
     /// The model that the path names, in the APIs that have it there.
     #[must_use]
     pub fn model_in_path(self, path: &str) -> Option<ModelName<'_>> {
-        let span = path::model_segment(self, path::without_query(path))?;
+        let span = path::model_segment(self, path::bare(path))?;
         Some(ModelName { name: path::decode_segment(path.get(span.clone())?), place: Place::Path(span) })
     }
 
@@ -89,8 +89,12 @@ impl Api {
         let named = || Request { model: self.model_in_path(path), ..Request::default() };
         let (mut json, mut request, mut seen) = (Cursor::new(body), named(), false);
         let is_in_body = match self {
-            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::AnthropicMessages => true,
-            Self::Gemini | Self::BedrockConverse | Self::BedrockInvoke => false,
+            Self::OpenAiChat
+            | Self::OpenAiCompletions
+            | Self::OpenAiResponses
+            | Self::AnthropicMessages
+            | Self::BedrockInvoke => true,
+            Self::Gemini | Self::BedrockConverse => false,
         };
         let walked = is_in_body
             && json

@@ -25,36 +25,31 @@ pub(super) fn read<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk
         }
         "max_tokens" | "max_completion_tokens" => request.read_limit(json),
         "tools" | "functions" => request.read_tools(json, FUNCTIONS),
-        "web_search_options" => json.value().map(|options| request.needs.hosted_tools |= options != b"null"),
-        "reasoning_effort" | "reasoning" | "thinking" | "enable_thinking" | "thinking_budget" => {
-            settings::thinking(json, &mut request.needs)
+        "web_search_options" => {
+            request.needs.hosted_tools = true;
+            Ok(())
         }
-        "chat_template_kwargs" => json.if_members(|name, json| match name {
-            "enable_thinking" | "thinking" => settings::thinking(json, &mut request.needs),
-            _ => Ok(()),
-        }),
+        "chat_template_kwargs" => settings::template_variables(json, &mut request.needs),
         "extra_body" => extra_body(json, request),
         "response_format" => request.read_format(json),
-        // What the answer is to have beside text.
-        "modalities" if json.peek() == Some(b'[') => json.elements(|json| {
-            request.needs.audio |= json.string()?.is_some_and(|kind| kind.is("audio"));
-            Ok(())
-        }),
+        "modalities" => settings::modalities(json, &mut request.needs),
         "prompt_cache_key" => json.id().map(|key| request.ids.cache_key = key),
         "user" | "safety_identifier" => json.id().map(|user| request.ids.user = user.or(request.ids.user)),
-        _ => Ok(()),
+        _ => settings::thinking_member(name, json, &mut request.needs).map(drop),
     })?;
     if messages { Ok(()) } else { Err(Unparsable) }
 }
 
-/// What Gemini takes beside OpenAI's own members: `{"google": {"thinking_config"}}`.
+/// What stands beside OpenAI's own members: Gemini's `{"google": {"thinking_config"}}`, and what a client that knows such an object
+/// only as its library's argument sends within it.
 fn extra_body<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
     json.if_members(|name, json| match name {
         "google" => json.if_members(|name, json| match name {
             "thinking_config" | "thinkingConfig" => settings::thinking(json, &mut request.needs),
             _ => Ok(()),
         }),
-        _ => Ok(()),
+        "chat_template_kwargs" => settings::template_variables(json, &mut request.needs),
+        _ => settings::thinking_member(name, json, &mut request.needs).map(drop),
     })
 }
 
@@ -68,7 +63,7 @@ fn message<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
                 "system" | "developer" => Speaker::System,
                 _ => Speaker::Model,
             };
-            turn.tool_result = matches!(role.as_ref(), "tool" | "function");
+            turn.tool_result |= matches!(role.as_ref(), "tool" | "function");
             Ok(())
         }
         "content" => turn.read_content(json, part),
@@ -124,9 +119,25 @@ fn extra_content<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
     })
 }
 
+/// A part; those of Anthropic's that some clients send here, a tool's call and its result, included.
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    read_part(turn, json, |turn, json| turn.read_result(json, inner_part))
+}
+
+/// A part in a tool's result; what that holds deeper still is passed over.
+fn inner_part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
+    read_part(turn, json, Turn::read_other)
+}
+
+fn read_part<'a>(
+    turn: &mut Turn<'a>,
+    json: &mut Cursor<'a>,
+    content: impl Fn(&mut Turn<'a>, &mut Cursor<'a>) -> Walk,
+) -> Walk {
     let (mut kind, mut text, mut named) = (None, None, Medium::Unknown);
     json.members(|name, json| match name {
+        "content" => content(turn, json),
+        "input" => turn.read_other(json),
         "type" => json.string().map(|string| kind = string),
         "text" | "refusal" => json.string().map(|string| text = string),
         // Mistral's: what the model thought, in text, and which sources it leans on.
@@ -143,7 +154,10 @@ fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {
         }
     })?;
     match kind.and_then(JsonString::decode).as_deref() {
-        Some("text" | "refusal") => turn.texts.extend(text),
+        Some("text" | "refusal" | "input_text" | "output_text") => turn.texts.extend(text),
+        Some("tool_use") => turn.needs.tools = true,
+        Some("redacted_thinking") => turn.reasoning = true,
+        Some("tool_result") => turn.end_result(),
         Some("image_url" | "video_url") => turn.medium(Medium::Image),
         Some("input_audio" | "audio_url") => turn.medium(Medium::Audio),
         Some("file" | "document_url") => turn.medium(Medium::File),

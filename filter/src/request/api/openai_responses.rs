@@ -75,7 +75,7 @@ fn read_input<'a>(json: &mut Cursor<'a>, request: &mut Request<'a>) -> Walk {
 
 /// Reads one item: a message, a tool call, a tool's result, reasoning, or a reference to a stored item.
 fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
-    let (mut kind, mut role, mut id, mut result) = (None, None, None, None);
+    let (mut kind, mut role, mut id, mut result, mut text) = (None, None, None, None, None);
     let mut turn = Turn::default();
     json.members(|name, json| match name {
         "type" => json.string().map(|string| kind = string),
@@ -88,6 +88,7 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
         }
         "result" => json.string().map(|string| result = string),
         "tools" => turn.read_tools(json, FUNCTIONS),
+        "text" if json.peek() == Some(b'"') => json.string().map(|string| text = string),
         // The settings of all answers from here on.
         "text" => json.if_members(|name, json| if name == "format" { turn.read_format(json) } else { Ok(()) }),
         _ => Ok(()),
@@ -116,9 +117,26 @@ fn item<'a>(json: &mut Cursor<'a>) -> Result<Turn<'a>, Unparsable> {
             let is_tools = turn.tool_result || kind.ends_with("_call") || kind.starts_with("mcp_");
             turn.needs.tools |= is_tools;
             turn.needs.hosted_tools |= is_tools && !matches!(kind, "function_call" | "function_call_output");
+            if !is_tools && !SILENT.contains(&kind) {
+                bare_part(&mut turn, kind, text);
+            }
         }
     }
     Ok(turn)
+}
+
+/// Items that need nothing of a model beyond what their members do.
+const SILENT: &[&str] = &["additional_tools", "agent_message", "compaction_trigger", "configuration_update", "program"];
+
+/// An item that is a part of a message, without the message, or of a kind that nobody knows: it needs what such a part does.
+fn bare_part<'a>(turn: &mut Turn<'a>, kind: &str, text: Option<JsonString<'a>>) {
+    if kind.starts_with("input_") {
+        turn.speaker = Speaker::User;
+    }
+    match kind {
+        "input_text" | "output_text" => turn.texts.extend(text),
+        _ => turn.medium(Medium::of_type(kind)),
+    }
 }
 
 fn part<'a>(turn: &mut Turn<'a>, json: &mut Cursor<'a>) -> Walk {

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The path without its query string.
-pub(super) fn without_query(path: &str) -> &str {
-    path.split(['?', '#']).next().unwrap_or_default()
+/// The path without its query string, and without the slash at its end that servers take or leave.
+pub(super) fn bare(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.strip_suffix('/').unwrap_or(path)
 }
 
-/// Where the model's name stands in the path (without its query string) of an API that has it there.
+/// Where the model's name stands in the [`bare`] path of an API that has it there.
 pub(super) fn model_segment(api: Api, path: &str) -> Option<Range<usize>> {
     let (front, last) = path.rsplit_once('/')?;
     let (mark, name) = match api {
@@ -95,6 +96,7 @@ mod tests {
             (Api::Gemini, "/v1beta/models/gemini-2.5-flash:generateContent", Some("gemini-2.5-flash")),
             (Api::Gemini, "/v1beta/models/auto:streamGenerateContent?alt=sse", Some("auto")),
             (Api::Gemini, "/v1/projects/p/locations/l/publishers/google/models/auto:generateContent", Some("auto")),
+            (Api::Gemini, "/v1beta/models/auto:generateContent/?alt=sse", Some("auto")),
             (Api::Gemini, "/v1beta/models/auto:countTokens", None),
             (Api::Gemini, "/v1beta/models/auto%3AgenerateContent", Some("auto")),
             (Api::Gemini, "/v1beta/models/a%3ab%3astreamGenerateContent?alt=sse", Some("a:b")),
@@ -126,6 +128,7 @@ mod tests {
             (Api::BedrockConverse, "/model/anthropic.claude-v2%3A1/converse", Some("anthropic.claude-v2:1")),
             (Api::BedrockConverse, "/model/anthropic.claude-v2:1/converse-stream", Some("anthropic.claude-v2:1")),
             (Api::BedrockConverse, "/prefix/model/arn%3Aaws%2Fx/converse", Some("arn:aws/x")),
+            (Api::BedrockConverse, "/model/auto/converse/", Some("auto")),
             (Api::BedrockConverse, "/model/converse", None),
             (Api::BedrockConverse, "/model//converse", None),
             (Api::BedrockConverse, "/models/x/converse", None),

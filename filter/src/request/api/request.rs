@@ -60,9 +60,6 @@ impl<'a> Request<'a> {
     pub(super) fn read_model(&mut self, json: &mut Cursor<'a>, seen: &mut bool) -> Walk {
         super::json::once(seen)?;
         let value = json.value()?;
-        if value == b"null" {
-            return Ok(());
-        }
         let name = JsonString::new(value).and_then(JsonString::decode).ok_or(super::Unparsable)?;
         let end = json.at();
         let span = end - value.len()..end;
@@ -88,11 +85,8 @@ impl<'a> Request<'a> {
 
     /// Reads an object of which one member is the schema that the answer must follow.
     pub(super) fn read_schema(&mut self, json: &mut Cursor<'a>) -> Walk {
-        let schema = json.value()?;
-        if schema != b"null" {
-            self.needs.json_schema = true;
-            self.texts.push(schema);
-        }
+        self.needs.json_schema = true;
+        self.texts.push(json.value()?);
         Ok(())
     }
 
@@ -107,15 +101,13 @@ impl<'a> Request<'a> {
 
     /// Adds a turn, in the order of the conversation.
     pub(super) fn push(&mut self, mut turn: Turn<'a>) {
-        self.texts.extend(turn.texts.iter().map(|text| text.contents()));
-        self.texts.extend(&turn.other_texts);
-        self.media += turn.media;
-        self.needs.add(turn.needs);
+        self.add_content(&turn);
         self.carries_reasoning |= turn.reasoning;
         self.needs.tools |= turn.tool_result;
         // Only of the last turn is this so in the end.
-        self.needs.prefill = turn.speaker == Speaker::Model && !turn.tool_result && !turn.texts.is_empty();
-        self.has_answered |= turn.speaker == Speaker::Model && !turn.texts.is_empty();
+        let says = turn.speaker == Speaker::Model && turn.texts.iter().any(|text| !text.is_blank());
+        self.needs.prefill = says && !turn.tool_result;
+        self.has_answered |= says;
         if turn.tool_result {
             self.has_answered = false;
             self.users_at_result = Some(self.users.len());
@@ -131,8 +123,16 @@ impl<'a> Request<'a> {
 
     /// Adds the system prompt, where it stands beside the conversation.
     pub(super) fn push_system(&mut self, turn: Turn<'a>) {
-        self.texts.extend(turn.texts.iter().map(|text| text.contents()));
+        self.add_content(&turn);
         self.system.extend(turn.texts);
+    }
+
+    /// Adds what a turn, whoever speaks, gives the model to read, and what that needs of it.
+    fn add_content(&mut self, turn: &Turn<'a>) {
+        self.texts.extend(turn.texts.iter().map(|text| text.contents()));
+        self.texts.extend(&turn.other_texts);
+        self.media += turn.media;
+        self.needs.add(turn.needs);
     }
 }
 
@@ -319,9 +319,11 @@ pub struct Needs {
     pub json_schema: bool,
     /// It asks the model to think before it answers, or how much.
     pub thinking: bool,
-    /// It ends with the beginning of the model's answer, for the model to continue.
+    /// It ends with the beginning of the model's answer, for the model to continue. Blank text is none, and neither is what
+    /// stands before a note of the application's: the providers that refuse a prefill take both.
     pub prefill: bool,
-    /// It holds parts of a kind that this filter does not know, and so no list of what a model can do has them.
+    /// It holds parts of a kind that this filter does not know, or asks for an answer in images, and so no list of what a model
+    /// can do has it: `vision` is to read images, which says nothing of drawing them.
     pub unknown: bool,
 }
 

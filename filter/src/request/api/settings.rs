@@ -19,15 +19,19 @@ pub(super) fn tools<'a>(
     needs: &mut Needs,
     functions: Functions,
 ) -> Result<Option<&'a [u8]>, Unparsable> {
-    if json.peek() != Some(b'[') {
-        return Ok(None);
-    }
+    let kind = json.peek();
     let (start, mut any) = (json.at(), false);
-    json.elements(|json| {
+    let mut tool = |json: &mut Cursor<'a>| {
         any = true;
         needs.hosted_tools |= !is_function(json, functions)?;
         Ok(())
-    })?;
+    };
+    match kind {
+        Some(b'[') => json.elements(tool)?,
+        // Gemini takes a list of one without its brackets.
+        Some(b'{') => tool(json)?,
+        _ => {}
+    }
     needs.tools |= any;
     Ok(json.since(start).filter(|_| any))
 }
@@ -60,6 +64,19 @@ pub(super) fn any_element(json: &mut Cursor<'_>) -> Result<bool, Unparsable> {
     Ok(any)
 }
 
+/// Reads a list of the media that the answer is to have, or the only one of them.
+pub(super) fn modalities(json: &mut Cursor<'_>, needs: &mut Needs) -> Walk {
+    let mut modality = |json: &mut Cursor<'_>| {
+        match json.string()?.and_then(JsonString::decode).map(|name| name.to_ascii_lowercase()).as_deref() {
+            Some("audio") => needs.audio = true,
+            Some("image" | "video") => needs.unknown = true,
+            _ => {}
+        }
+        Ok(())
+    };
+    if json.peek() == Some(b'[') { json.elements(modality) } else { modality(json) }
+}
+
 /// Reads a format of the answer; `None` where it is none with a schema.
 pub(super) fn schema_format<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Unparsable> {
     json.peek();
@@ -73,6 +90,23 @@ pub(super) fn schema_format<'a>(json: &mut Cursor<'a>) -> Result<Option<&'a [u8]
     Ok(json.since(start).filter(|_| is_schema))
 }
 
+/// Reads a member by which servers are told to think, or how much; tells whether it is one.
+pub(super) fn thinking_member(name: &str, json: &mut Cursor<'_>, needs: &mut Needs) -> Result<bool, Unparsable> {
+    match name {
+        "reasoning" | "reasoning_effort" | "reasoning_config" | "reasoningConfig" | "thinking" | "enable_thinking"
+        | "thinking_budget" => thinking(json, needs)?,
+        // Mistral's.
+        "prompt_mode" => needs.thinking |= json.string()?.is_some_and(|mode| mode.is("reasoning")),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Reads the variables of an open model's chat template, such as `{"enable_thinking": true}`.
+pub(super) fn template_variables(json: &mut Cursor<'_>, needs: &mut Needs) -> Walk {
+    json.if_members(|name, json| thinking_member(name, json, needs).map(drop))
+}
+
 /// Reads a setting that says whether, or how much, the model is to think before it answers: an effort (`"high"`), a switch
 /// (`true`), a budget (`1024`), or an object of such. One that switches thinking off (`"none"`, `"disabled"`, `false`, `0`) asks
 /// for none.
@@ -80,38 +114,38 @@ pub(super) fn thinking(json: &mut Cursor<'_>, needs: &mut Needs) -> Walk {
     let (mut on, mut off) = (false, false);
     if json.peek() == Some(b'{') {
         json.members(|name, json| {
-            let setting = Setting::of(json.value()?);
-            on |= setting == Setting::On;
-            off |= setting == Setting::Off && SWITCHES.contains(&name);
+            let is_on = switches_on(json.value()?);
+            // OpenRouter's `exclude` keeps the thoughts of a model that thinks anyway from the client.
+            on |= is_on && name != "exclude";
+            off |= !is_on && SWITCHES.contains(&name);
             Ok(())
         })?;
     } else {
-        on = Setting::of(json.value()?) == Setting::On;
+        on = switches_on(json.value()?);
     }
     needs.thinking |= on && !off;
     Ok(())
 }
 
 /// The members that switch thinking off. Others, such as `includeThoughts`, only say what is shown of it.
-const SWITCHES: &[&str] =
-    &["type", "enabled", "effort", "budget_tokens", "max_tokens", "thinkingBudget", "thinking_budget", "thinkingLevel"];
+const SWITCHES: &[&str] = &[
+    "type",
+    "enabled",
+    "effort",
+    "budget_tokens",
+    "max_tokens",
+    "thinkingBudget",
+    "thinking_budget",
+    "thinkingLevel",
+    "thinking_level",
+];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Setting {
-    On,
-    Off,
-    Unset,
-}
-
-impl Setting {
-    fn of(json: &[u8]) -> Self {
-        match json {
-            b"null" => Self::Unset,
-            b"false" | b"0" | b"{}" | b"[]" => Self::Off,
-            _ => match JsonString::new(json).and_then(JsonString::decode).as_deref() {
-                Some("none" | "disabled" | "off" | "") => Self::Off,
-                _ => Self::On,
-            },
+fn switches_on(json: &[u8]) -> bool {
+    match json {
+        b"false" | b"0" | b"{}" | b"[]" => false,
+        _ => {
+            let word = JsonString::new(json).and_then(JsonString::decode);
+            !matches!(word.as_deref(), Some("none" | "disabled" | "off" | ""))
         }
     }
 }
@@ -128,7 +162,6 @@ mod tests {
             (r#""none""#, false),
             ("true", true),
             ("false", false),
-            ("null", false),
             ("1024", true),
             ("-1", true),
             ("0", false),
@@ -143,7 +176,13 @@ mod tests {
             (r#"{"thinkingBudget":0,"includeThoughts":true}"#, false),
             (r#"{"thinkingBudget":512,"includeThoughts":false}"#, true),
             (r#"{"thinkingLevel":"low"}"#, true),
+            (r#"{"thinking_level":"low"}"#, true),
+            (r#"{"thinking_level":"none","include_thoughts":true}"#, false),
             (r#"{"includeThoughts":false}"#, false),
+            (r#"{"includeThoughts":true}"#, true),
+            (r#"{"exclude":true}"#, false),
+            (r#"{"exclude":true,"effort":"low"}"#, true),
+            (r#"{"type":"disabled","maxReasoningEffort":"low"}"#, false),
         ];
         for (json, want) in table {
             let mut needs = Needs::default();

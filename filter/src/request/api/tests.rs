@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::Path;
 
+mod settings;
+
 /// The APIs, the folders of their fixtures, and a path of such requests.
 const FOLDERS: [(Api, &str, &str); 9] = [
     (Api::OpenAiChat, "openai_chat", "/v1/chat/completions"),
@@ -38,13 +40,10 @@ fn fixtures(folder: &str) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// What is read from a request, in a line or two.
-fn digest(request: &Request<'_>) -> String {
-    let query = QueryPolicy::default().query(request).unwrap();
-    let mut line = format!("query {:?}", query.text);
+/// What a request needs of a model, by name.
+fn needs(request: &Request<'_>) -> Vec<&'static str> {
     let needs = request.needs;
-    let flags = [
-        ("media in it", query.has_media),
+    let all = [
         ("vision", needs.vision),
         ("audio", needs.audio),
         ("files", needs.files),
@@ -54,6 +53,21 @@ fn digest(request: &Request<'_>) -> String {
         ("thinking", needs.thinking),
         ("prefill", needs.prefill),
         ("unknown parts", needs.unknown),
+    ];
+    all.into_iter().filter_map(|(name, set)| set.then_some(name)).collect()
+}
+
+/// What is read from a request, in a line or two.
+fn digest(request: &Request<'_>) -> String {
+    let query = QueryPolicy::default().query(request).unwrap();
+    let mut line = format!("query {:?}", query.text);
+    if query.has_media {
+        line += "; media in it";
+    }
+    for need in needs(request) {
+        write!(line, "; {need}").unwrap();
+    }
+    let flags = [
         ("ends in a tool result", QueryPolicy::default().in_tool_loop(request).unwrap()),
         ("carries reasoning", request.carries_reasoning),
         ("may be continued", request.may_be_continued()),
@@ -90,7 +104,7 @@ fn every_fixture_is_read() {
 
 #[test]
 fn apis_are_recognised_by_method_and_path() {
-    let table: [(&str, &str, Option<Api>); 33] = [
+    let table: [(&str, &str, Option<Api>); 38] = [
         ("POST", "/v1/chat/completions", Some(Api::OpenAiChat)),
         ("POST", "/v1/chat/completions?api-version=1", Some(Api::OpenAiChat)),
         ("POST", "/openai/deployments/x/chat/completions", Some(Api::OpenAiChat)),
@@ -98,15 +112,20 @@ fn apis_are_recognised_by_method_and_path() {
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/chat/completions/abc", None),
         ("POST", "/v1/embeddings?x=/chat/completions", None),
-        ("POST", "/v1/xchat/completions/", None),
+        ("POST", "/v1/chat/completions/", Some(Api::OpenAiChat)),
+        ("POST", "/v1/chat/completions/?api-version=1", Some(Api::OpenAiChat)),
+        ("POST", "/v1/chat/completions//", None),
+        ("POST", "/v1/xchat/completions", Some(Api::OpenAiCompletions)),
         ("GET", "/v1/models", None),
         ("POST", "/v1/completions", Some(Api::OpenAiCompletions)),
         ("POST", "/v1/completions#x", Some(Api::OpenAiCompletions)),
         ("POST", "/v1/responses", Some(Api::OpenAiResponses)),
+        ("POST", "/v1/responses/", Some(Api::OpenAiResponses)),
         ("GET", "/v1/responses/resp_1", None),
         ("POST", "/v1/responses/resp_1/cancel", None),
         ("POST", "/v1/messages", Some(Api::AnthropicMessages)),
         ("POST", "/anthropic/v1/messages?beta=true", Some(Api::AnthropicMessages)),
+        ("POST", "/v1/messages/?beta=true", Some(Api::AnthropicMessages)),
         ("POST", "/v1/messages/count_tokens", None),
         ("POST", "/v1/messages/batches", None),
         ("POST", "/v1/threads/thread_1/messages", None),
@@ -217,6 +236,8 @@ fn output_limits() {
     assert_eq!(limit(r#"{"messages":[],"max_tokens":100}"#), 100);
     assert_eq!(limit(r#"{"messages":[],"max_completion_tokens":7,"max_tokens":null}"#), 7);
     assert_eq!(limit(r#"{"messages":[],"max_tokens":-1}"#), 0);
+    assert_eq!(limit(r#"{"messages":[],"max_tokens":64000.0}"#), 64_000);
+    assert_eq!(limit(r#"{"messages":[],"max_tokens":"64000"}"#), 64_000);
 }
 
 /// A turn takes many times the memory of the few bytes that an empty one is written in.

@@ -35,6 +35,17 @@ impl<'a> JsonString<'a> {
         Some(Cow::Owned(String::from_utf8(bytes).unwrap_or_else(lossy)))
     }
 
+    /// Whether the text is nothing but white space.
+    #[must_use]
+    pub fn is_blank(self) -> bool {
+        match self.contents().trim_ascii_start().first() {
+            None => true,
+            // Only an escape, or a character that is not ASCII, has to be looked at more closely.
+            Some(byte) if *byte != b'\\' && byte.is_ascii() => false,
+            Some(_) => self.decode().is_some_and(|text| text.trim().is_empty()),
+        }
+    }
+
     /// Whether the text is this one.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
@@ -77,6 +88,22 @@ mod tests {
         assert_eq!(JsonString::new(b"\"\xff\"").unwrap().decode(), None);
         for json in ["null", "5", "\"", "[]", "x"] {
             assert_eq!(JsonString::new(json.as_bytes()), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn blank_texts() {
+        for (json, blank) in [
+            (r#""""#, true),
+            (r#"" ""#, true),
+            (r#""\n\t ""#, true),
+            ("\"\u{3000}\"", true),
+            (r#""\n{""#, false),
+            (r#""\u00e9""#, false),
+            (r#""{""#, false),
+            ("\"\u{4e2d}\"", false),
+        ] {
+            assert_eq!(JsonString::new(json.as_bytes()).unwrap().is_blank(), blank, "{json}");
         }
     }
 
