@@ -94,6 +94,27 @@ async fn what_small_refuses_goes_to_large() {
     no_tools.send(CHAT, asks(EASY, json!({})), &[]).await.expect("small", "score");
 }
 
+/// A header may come in several lines, as the Go SDK sends its betas; each of them counts.
+#[tokio::test]
+async fn a_value_in_any_line_of_a_header_is_refused() {
+    let stack = Stack::start(|setup| {
+        setup.plugin("/pairs/chat/small/refuses", json!({"headers": ["anthropic-beta=context-1m-2025-08-07"]}))
+    })
+    .await;
+    let table = [
+        (&[("anthropic-beta", "effort-2025-11-24"), ("anthropic-beta", "context-1m-2025-08-07")][..], "capability"),
+        (
+            &[("anthropic-beta", "effort-2025-11-24, x-1"), ("anthropic-beta", "y-2,context-1m-2025-08-07")],
+            "capability",
+        ),
+        (&[("anthropic-beta", "effort-2025-11-24"), ("anthropic-beta", "context-1m")], "score"),
+    ];
+    for (headers, reason) in table {
+        let tier = if reason == "score" { "small" } else { "large" };
+        stack.send(CHAT, asks(EASY, json!({})), headers).await.expect(tier, reason);
+    }
+}
+
 #[tokio::test]
 async fn what_large_refuses_goes_to_small() {
     let stack = stack().await;

@@ -42,6 +42,10 @@ impl Lookup for Remembers {
     fn header(&self, _name: &str) -> Option<Vec<u8>> {
         None
     }
+
+    fn header_list(&self, name: &str) -> Option<Vec<u8>> {
+        self.header(name)
+    }
 }
 
 fn decide(request: &Request<'_>) {

@@ -32,7 +32,7 @@ impl HeaderMatch {
 }
 
 impl Refusals {
-    /// Whether the request has what the model refuses. `header` gives a request header's value.
+    /// Whether the request has what the model refuses. `header` gives a request header's values, with commas between them.
     #[must_use]
     pub fn refuse(&self, request: &Request<'_>, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> bool {
         let is_refused = |refused: &HeaderMatch| header(&refused.name).is_some_and(|value| refused.accepts(&value));
@@ -90,6 +90,7 @@ mod tests {
             (refusals(&[], &["Anthropic-Beta"]), true),
             (refusals(&[], &["anthropic-beta=effort-2025-11-24"]), true),
             (refusals(&[], &["anthropic-beta=effort"]), false),
+            (refusals(&["max_tokens=5.0"], &[]), true),
             (refusals(&[], &["openai-beta"]), false),
             (refusals(&["max_tokens"], &["openai-beta"]), true),
         ];

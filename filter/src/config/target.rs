@@ -25,7 +25,7 @@ pub struct Target {
 
 impl Target {
     /// Whether the model can answer a request that has these `needs`: it has the capabilities, can write as much as the client
-    /// lets it, and refuses nothing that the request has. `header` gives a request header's value.
+    /// lets it, and refuses nothing that the request has. `header` gives a request header's values, with commas between them.
     #[must_use]
     pub fn can_answer(&self, request: &Request<'_>, needs: Needs, header: &dyn Fn(&str) -> Option<Vec<u8>>) -> bool {
         self.capabilities.is_none_or(|capabilities| needs.within(capabilities))

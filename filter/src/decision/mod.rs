@@ -96,6 +96,8 @@ pub trait Lookup {
     fn record(&self, key: Key) -> Option<Record>;
     /// A request header's value; the name is in lower case.
     fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// The values of all lines of a request header, with commas between them; the name is in lower case.
+    fn header_list(&self, name: &str) -> Option<Vec<u8>>;
 }
 
 /// How a request stands to the conversation that it belongs to.
@@ -152,7 +154,7 @@ pub fn before_score(
     if pair.small.context_tokens.is_some_and(|tokens| !fit::fits(request, tokens)) {
         return decided(Tier::Large, Reason::Context);
     }
-    let can_answer = |target: &Target, needs| target.can_answer(request, needs, &|name| lookup.header(name));
+    let can_answer = |target: &Target, needs| target.can_answer(request, needs, &|name| lookup.header_list(name));
     if !can_answer(&pair.small, request.needs) {
         return decided(Tier::Large, Reason::Capability);
     }

@@ -48,6 +48,10 @@ impl Lookup for Remembers {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         (name == "x-session").then(|| b"s-1".to_vec())
     }
+
+    fn header_list(&self, name: &str) -> Option<Vec<u8>> {
+        self.header(name)
+    }
 }
 
 fn plan_of(
@@ -74,6 +78,8 @@ fn with(settings: serde_json::Value) -> RoutePolicy {
     });
     let members = pair.as_object_mut().unwrap();
     members.extend(settings.as_object().unwrap().clone());
+    // Null takes a setting away.
+    members.retain(|_, setting| !setting.is_null());
     let config = serde_json::json!({"scorer": {"cluster": "s"}, "pairs": {"open": pair}});
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     RoutePolicy { pair: config.pairs["open"].clone(), dial: Dial::Threshold(0.5), shadow: false }

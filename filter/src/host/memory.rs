@@ -23,6 +23,10 @@ impl Lookup for Memory {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         proxy::request_header(name)
     }
+
+    fn header_list(&self, name: &str) -> Option<Vec<u8>> {
+        proxy::request_header_list(name)
+    }
 }
 
 impl Memory {

@@ -25,6 +25,15 @@ pub(super) fn request_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
 }
 
+/// The values of all lines of a header, with commas between them (RFC 9110, section 5.3): the proxy gives the first line alone.
+pub(super) fn request_header_list(name: &str) -> Option<Vec<u8>> {
+    // Most requests have none, and all headers are a good deal to copy.
+    let first = request_header(name)?;
+    let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+    let lines: Vec<_> = headers.into_iter().filter(|(own, _)| own == name).map(|(_, value)| value).collect();
+    Some(if lines.is_empty() { first } else { lines.join(&b',') })
+}
+
 /// Removes what an upstream sends under this project's names.
 pub(super) fn strip_response_headers() {
     let headers = hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default();

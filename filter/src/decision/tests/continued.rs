@@ -20,6 +20,10 @@ impl Lookup for Store {
     fn header(&self, name: &str) -> Option<Vec<u8>> {
         self.session.filter(|_| name == "x-session").map(|session| session.as_bytes().to_vec())
     }
+
+    fn header_list(&self, name: &str) -> Option<Vec<u8>> {
+        self.header(name)
+    }
 }
 
 impl Store {
