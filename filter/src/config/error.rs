@@ -13,6 +13,11 @@ pub enum ConfigError {
     /// Not JSON.
     #[error("plugin configuration is not JSON: {0}")]
     Syntax(#[source] serde_json::Error),
+    /// A key whose value is null.
+    #[error(
+        "plugin configuration: {0}: null is no value (in YAML, neither is nothing after the colon); set one, or take the key out"
+    )]
+    Null(String),
     /// An unknown or missing key, or a value of the wrong type.
     #[error("plugin configuration: {key}: {message}")]
     Shape {

@@ -157,8 +157,12 @@ impl Config {
         // Both forms become one kind of tree, so that the module holds one copy of what reads it.
         let tree = match source::protobuf_struct(bytes) {
             Some(tree) => tree,
-            None => serde_json::from_slice(bytes).map_err(ConfigError::Syntax)?,
+            None => serde_json::from_slice::<serde_json::Value>(bytes).map_err(ConfigError::Syntax)?,
         };
+        // Where a key may be left out, serde takes null for that, and an operator who began to set it would never know.
+        if let Some(key) = source::null_key(&tree) {
+            return Err(ConfigError::Null(key));
+        }
         let raw: RawConfig = serde_path_to_error::deserialize(tree).map_err(ConfigError::from)?;
         raw.check()
     }

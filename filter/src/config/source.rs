@@ -29,6 +29,19 @@ fn value(proto: prost_types::Value) -> Value {
     }
 }
 
+/// The path of the first value within a tree that is null, such as `pairs.chat.models[0]`. The readers of both forms bound the depth.
+pub(super) fn null_key(tree: &Value) -> Option<String> {
+    let at = |key: String, value: &Value| match value {
+        Value::Null => Some(key),
+        _ => null_key(value).map(|rest| if rest.starts_with('[') { key + &rest } else { key + "." + &rest }),
+    };
+    match tree {
+        Value::Object(members) => members.iter().find_map(|(key, value)| at(key.clone(), value)),
+        Value::Array(list) => list.iter().enumerate().find_map(|(index, value)| at(format!("[{index}]"), value)),
+        _ => None,
+    }
+}
+
 /// A number, also where it arrives as text: Envoy's YAML reader makes strings of numbers with a decimal point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Decimal(pub(super) f64);

@@ -135,6 +135,47 @@ fn defaults() {
     assert!(config.reads("/anything"));
 }
 
+/// A key that is written without a value is a mistake, wherever it is, and is never taken as left out.
+#[test]
+fn nulls_are_refused_with_their_key() {
+    use prost::Message;
+    let everything = r#"{"scorer": {"cluster": "s", "timeout_ms": 9, "router": "r", "max_query_characters": 9, "breaker": {"failures": 1, "open_ms": 9}},
+        "max_body_bytes": 9, "body_timeout_ms": 9, "path_prefixes": ["/"], "memory": {"conversations": 9, "ttl_s": 9}, "pairs": {"p": {
+        "small": {"cluster": "a", "model": "m", "context_tokens": 9, "output_tokens": 9, "capabilities": ["tools"],
+            "refuses": {"fields": ["x"], "headers": ["y"]}, "price": {"input": 1, "output": 1}},
+        "large": {"cluster": "b", "model": "n"}, "models": ["auto"], "dial": {"threshold": 0.5}, "allow_override": true,
+        "override_limits": {"threshold": {"floor": 0.1, "ceiling": 0.9}, "small_share": {}, "quality_drop": {}},
+        "query": {"context": {"turns": 2}, "non_text": "score", "wrappers": ["t", {"start": "a", "end": "b"}],
+            "tool_results": [{"start": "a", "end": "b"}], "follow_up_words": 1},
+        "affinity": "sticky", "affinity_header": "x", "explore": 0.1}}}"#;
+    let tree: serde_json::Value = serde_json::from_str(everything).unwrap();
+    Config::parse(everything.as_bytes()).unwrap();
+    let (mut pointers, mut next) = (vec![String::new()], 0);
+    while let Some(at) = pointers.get(next).cloned() {
+        let within: Vec<_> = match tree.pointer(&at).unwrap() {
+            serde_json::Value::Object(members) => members.keys().map(|key| format!("{at}/{key}")).collect(),
+            serde_json::Value::Array(list) => (0..list.len()).map(|index| format!("{at}/{index}")).collect(),
+            _ => Vec::new(),
+        };
+        pointers.extend(within);
+        next += 1;
+    }
+    assert!(pointers.len() > 55, "{}", pointers.len());
+    for pointer in &pointers[1..] {
+        let mut wrong = tree.clone();
+        *wrong.pointer_mut(pointer).unwrap() = serde_json::Value::Null;
+        let key: String = pointer[1..]
+            .split('/')
+            .map(|name| if name.parse::<usize>().is_ok() { format!("[{name}]") } else { format!(".{name}") })
+            .collect();
+        let want = format!("plugin configuration: {}: null is no value", &key[1..]);
+        for bytes in [wrong.to_string().into_bytes(), protobuf(&wrong).encode_to_vec()] {
+            let error = Config::parse(&bytes).unwrap_err().to_string();
+            assert!(error.starts_with(&want), "{error}");
+        }
+    }
+}
+
 /// Each mistake, and what the operator reads.
 #[test]
 fn errors_name_key_and_value() {
@@ -180,6 +221,9 @@ fn errors_name_key_and_value() {
         (r#""allow_override": false"#, r#""allow_override": false, "override_limits": {"threshold": {"floor": 0.4}}"#),
         (r#""allow_override": false"#, r#""override_limits": {"small_share": {}}"#),
         (r#"["auto"]"#, r#""auto""#),
+        (r#""allow_override": false"#, r#""allow_override": true, "override_limits": {"threshold": null}"#),
+        (r#"{"quality_drop": 0.01}"#, r#"{"threshold": null}"#),
+        (r#"["auto"]"#, r#"["auto", null]"#),
         (r#""max_body_bytes": 1048576"#, r#""max_body_bytes": -1"#),
         (r#"false}}}"#, r#"false}}"#),
         (r#"false}}}"#, r#"false}}} x"#),
