@@ -37,7 +37,7 @@ fn plan_after(policy: &RoutePolicy, asked: Overrides, body: &str, remembered: Op
     told(plan_of(policy, asked, &request, &Remembers(remembered)).unwrap())
 }
 
-/// Remembers one record, whatever the key. Every request has the header of one session.
+/// Remembers one record, whatever the key. Every request has the header of one session, in two lines.
 struct Remembers(Option<Record>);
 
 impl Lookup for Remembers {
@@ -50,7 +50,7 @@ impl Lookup for Remembers {
     }
 
     fn header_list(&self, name: &str) -> Option<Vec<u8>> {
-        self.header(name)
+        (name == "x-session").then(|| b"s-1,s-3".to_vec())
     }
 }
 

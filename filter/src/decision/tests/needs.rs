@@ -146,6 +146,7 @@ fn what_a_tier_refuses_goes_to_the_other() {
         (serde_json::json!({"refuses": {"fields": ["max_tokens"]}}), r#","max_completion_tokens":9"#, false),
         (serde_json::json!({"refuses": {"headers": ["x-session"]}}), "", true),
         (serde_json::json!({"refuses": {"headers": ["x-session=s-2"]}}), "", false),
+        (serde_json::json!({"refuses": {"headers": ["x-session=s-3"]}}), "", true),
         (serde_json::json!({"capabilities": ["tools"]}), r#","tools":[{"type":"function"}]"#, false),
         (serde_json::json!({"capabilities": ["tools"]}), r#","tools":[{"type":"function"},{"type":"custom"}]"#, true),
         (serde_json::json!({"capabilities": ["tools", "hosted_tools"]}), r#","tools":[{"type":"custom"}]"#, false),

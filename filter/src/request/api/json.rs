@@ -91,21 +91,22 @@ impl<'a> Cursor<'a> {
     /// Walks an object. `each` gets a member's name and the cursor at its value; a value that it does not touch is passed
     /// over. A member that is null counts as absent, since the APIs take it so. Anything but an object is refused.
     pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
-        self.walk_members(&mut |name, cursor| if cursor.peek() == Some(b'n') { Ok(()) } else { each(name, cursor) })
+        self.walk_members(false, &mut each)
     }
 
     /// Walks an object with the members that are null.
     pub(super) fn all_members(&mut self, mut each: impl FnMut(&str, &mut Self) -> Walk) -> Walk {
-        self.walk_members(&mut each)
+        self.walk_members(true, &mut each)
     }
 
-    fn walk_members(&mut self, each: &mut dyn FnMut(&str, &mut Self) -> Walk) -> Walk {
+    fn walk_members(&mut self, with_nulls: bool, each: &mut dyn FnMut(&str, &mut Self) -> Walk) -> Walk {
         self.items(b'{', b'}', &mut |cursor| {
             let name = cursor.word()?;
             if cursor.next() != Some(b':') {
                 return Err(Unparsable);
             }
-            cursor.one_value(&mut |cursor| each(&name, cursor))
+            let is_skipped = !with_nulls && cursor.peek() == Some(b'n');
+            cursor.one_value(&mut |cursor| if is_skipped { Ok(()) } else { each(&name, cursor) })
         })
     }
 
