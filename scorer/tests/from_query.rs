@@ -202,6 +202,18 @@ async fn queries_that_users_repeat_are_paid_for_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_of_ones_own_is_asked() {
+    let judge = Endpoint::start(|_, _| async { Act::Say("Large: 9\nSmall: 6".to_owned()) }).await;
+    let place = Place::of(1);
+    let own = place.folder.path().join("own.txt");
+    fs::write(&own, "Of {small_is} and {large_is}: {query}").unwrap();
+    let more = ["--rubric", own.to_str().unwrap(), "--small-is", "A", "--large-is", "B"];
+    assert_eq!(place.ask(&judge, &more).await.code, Some(0));
+    assert_eq!(judge.asked()[0].query(), "Of A and B: query 0");
+    assert_eq!(place.qualities()["query 0"], json!({"small": [6.0], "large": [9.0]}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_input_is_named_and_nothing_is_asked_or_written() {
     let judge = Endpoint::start(|asked, _| async move { said(number(&asked)) }).await;
     let place = Place::of(2);

@@ -74,7 +74,7 @@ pub(crate) fn run(folder: &Path, seed: u64, json: bool) -> Result<(), Error> {
             ("scorer/routers/default", artifacts::default_router().display().to_string()),
             ("/run/hybrid-llm/scorer.sock", "scorer.sock".to_owned()),
         ];
-        place.from_a_log().await?;
+        place.first_router().await?;
         place.responses_and_grades().await?;
         let evaluation = place.make_router().await?;
         let first = place.evaluate(&[("my-router", "first-router"), ("report.html", "first-report.html")]).await?;
@@ -124,7 +124,7 @@ impl Place {
     }
 
     /// A first router from a log without grades, and the grades of the few queries that calibrate it.
-    async fn from_a_log(&self) -> Result<(), Error> {
+    async fn first_router(&self) -> Result<(), Error> {
         for command in page::commands(page::FROM_A_LOG) {
             match command.first() {
                 // It would not end. The other router is served in the last step.

@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_score_is_may_be_unsaid_or_of_a_later_version() {
+        let score = |value: Value| with("score", value).unwrap().score;
+        assert_eq!((with("name", json!("n")).unwrap().score, score(json!("quantile"))), (None, Some(Score::Quantile)));
+        assert_eq!((score(json!("probability")), score(json!("odds"))), (Some(Score::Probability), Some(Score::Other)));
+    }
+
+    #[test]
     fn faults_name_the_key_and_the_value() {
         insta::assert_snapshot!(fault("max_tokens", json!("many")), @r#"max_tokens: invalid type: string "many", expected usize"#);
         insta::assert_snapshot!(fault("max_tokens", json!(0)), @"max_tokens: 0 must be 2 to 32768");
