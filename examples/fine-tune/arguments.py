@@ -14,7 +14,7 @@ EPILOG = """examples:
   finetune.py train --recipe default.toml --label gap --out routers/default
   finetune.py export-encoder --out encoders/minilm
 
---epochs 0 trains the heads alone, on the frozen encoder."""
+--epochs 0 trains the head alone, on the frozen encoder."""
 
 
 def _count(text: str) -> int:
@@ -90,9 +90,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     how = train.add_argument_group("training")
     how.add_argument("--epochs", type=_number, default=5.0, help="default: %(default)s, as the paper")
     how.add_argument("--lr", type=_number, default=3e-5, help="of the top layer (default: %(default)s)")
-    how.add_argument("--head-lr", type=_number, default=1e-3, help="of the heads (default: %(default)s)")
+    how.add_argument("--head-lr", type=_number, default=1e-3, help="of the head (default: %(default)s)")
     how.add_argument(
-        "--fresh-heads", action="store_true", help="begin with heads of zeros, not with those that fit the frozen encoder"
+        "--fresh-head", action="store_true", help="begin with a head of zeros, not with one that fits the frozen encoder"
     )
     how.add_argument("--layer-decay", type=_number, default=0.9, help="lr, one layer down (default: %(default)s)")
     how.add_argument(
@@ -103,14 +103,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     how.add_argument("--batch", type=_count, default=32, help="queries a step (default: %(default)s)")
     how.add_argument("--dropout", type=_part, default=0.1, help="default: %(default)s")
     how.add_argument("--weight-decay", type=_number, default=0.01, help="default: %(default)s")
-    how.add_argument("--head-decay", type=_number, default=0.03, help="L2 of the first heads (default: %(default)s)")
+    how.add_argument("--head-decay", type=_number, default=0.03, help="L2 of the first head (default: %(default)s)")
     how.add_argument("--average", type=_part, default=0.99, help="decay of the averaged weights (default: %(default)s)")
     how.add_argument("--train-tokens", type=_count, default=128, help="cut in training (default: %(default)s)")
     how.add_argument("--max-tokens", type=_count, default=128, help="cut in service (default: %(default)s)")
-    how.add_argument(
-        "--length-prior", type=_number, default=0.0, metavar="L",
-        help="lower a query's ranking by L of its standard deviations for each of the length's (default: %(default)s)",
-    )
     how.add_argument("--evaluations", type=_count, default=2, help="checkpoints an epoch (default: %(default)s)")
     how.add_argument(
         "--choose-by", choices=("apgr", "loss"), default="apgr",

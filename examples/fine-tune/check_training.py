@@ -35,7 +35,7 @@ HARD = (
 )
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 MANIFEST = {
-    "name", "version", "encoder", "max_tokens", "output", "label", "relaxation", "small", "large", "trained_on", "sha256",
+    "name", "version", "encoder", "max_tokens", "output", "score", "label", "relaxation", "small", "large", "trained_on", "sha256",
 }  # fmt: skip
 TRAINED_ON = {"source", "file", "rows", "held_out", "small", "large", "licence"}
 
@@ -49,6 +49,13 @@ def write_data(file: Path) -> int:
         lines.append(json.dumps({"query": query, "quality": quality}) + "\n")
     file.write_text("".join(lines), encoding="utf-8")
     return len(rows)
+
+
+def write_worse(file: Path) -> None:
+    """`small` is worse on every query, by little on easy ones: no probability that it is as good tells them apart."""
+    rows = [(text.format(noun), text in EASY) for noun in NOUNS for text in (*EASY, *HARD)]
+    lines = [json.dumps({"query": q, "quality": {"small": 0.85 if easy else 0.5, "large": 0.9}}) for q, easy in rows]
+    file.write_text("\n".join(lines), encoding="utf-8")
 
 
 def write_encoder(out: Path) -> None:
@@ -146,27 +153,58 @@ def main() -> None:
             said = command(*pair, "--label", "gap", "--epochs", "1", "--out", router, "--write-held-out", place / "held")
             manifest = check_router(router, data, rows, said)
             assert (manifest["label"], manifest["encoder"]) == ("gap", "tiny, fine-tuned"), manifest
+            assert manifest["score"] == "quantile", manifest
             [held] = (place / "held").iterdir()
             lines = held.read_text(encoding="utf-8").splitlines()
             assert held.name == "made-up.held-out.jsonl" and len(lines) == manifest["trained_on"][0]["held_out"]
             assert set(lines) < set(data.read_text(encoding="utf-8").splitlines())
 
-        def trains_heads_alone_and_replaces_a_router() -> None:
+        def trains_the_head_alone_and_replaces_a_router() -> None:
             before = folder.sha256(router / "model.onnx")
             refused("exists: choose another folder, or --force", *pair, "--out", router)
             assert folder.sha256(router / "model.onnx") == before
             said = works(*pair, "--label", "prob", "--epochs", "0", "--out", router, "--force")
             manifest = check_router(router, data, rows, said)
             assert (manifest["label"], manifest["encoder"]) == ("prob", "tiny, frozen"), manifest
+            assert manifest["score"] == "probability", manifest
             easy_and_hard = np.split(run_graph(router, "logits")[:, 0], 2)
             assert easy_and_hard[0].min() > easy_and_hard[1].max(), "the queries are easy to tell apart"
 
         def chooses_by_loss_where_there_is_no_apgr() -> None:
-            even = ("--small", "small", "--large", "even", "--fresh-heads", "--head-lr", ".01")
+            even = ("--small", "small", "--large", "even", "--fresh-head", "--head-lr", ".01")
             said = works(*common, *even, "--epochs", "3", "--out", place / "even")
             assert "checkpoints are chosen by the loss" in said and "there is no APGR to hold int8 to" in said, said
             assert re.search(r"kept epoch \d\.\d\d$", said, re.MULTILINE), said
             check_router(place / "even", data, rows, said)
+
+        def serves_a_small_model_that_is_always_a_little_worse() -> None:
+            worse = place / "worse.jsonl"
+            write_worse(worse)
+            said = works(
+                "train", "--encoder", encoder, "--data", worse, "--held-out", "5", "--small", "small", "--large", "large",
+                "--label", "gap", "--epochs", "0", "--out", place / "worse",
+            )  # fmt: skip
+            manifest = check_router(place / "worse", worse, rows, said)
+            assert manifest["score"] == "quantile", manifest
+            easy, hard = np.split(1 / (1 + np.exp(-run_graph(place / "worse", "logits")[:, 0])), 2)
+            assert hard.max() < 0.5 < easy.min(), "half of the queries are easy: they are the upper half"
+
+        def leaves_out_what_is_nearly_measured() -> None:
+            measured = place / "measured.jsonl"
+            queries = [EASY[0].format(NOUNS[0]), EASY[0].format(NOUNS[1]) + " Say"]
+            measured.write_text("".join(json.dumps({"query": q, "quality": {}}) + "\n" for q in queries), encoding="utf-8")
+            recipe = place / "near.toml"
+            recipe.write_text(
+                f'exclude = ["{measured}"]\nnear = 0.9999\n[[train]]\nfile = "{data}"\nsmall = "small"\nlarge = "large"\n',
+                encoding="utf-8",
+            )
+            line = ("train", "--encoder", encoder, "--recipe", recipe, "--held-out", "5", "--epochs", "0", "--label", "gap")
+            said = works(*line, "--out", place / "apart")
+            assert f"made-up: {rows - 1} rows" in said and "to a query of an excluded file: made-up 0" in said, said
+            recipe.write_text(recipe.read_text(encoding="utf-8").replace("0.9999", "0.8"), encoding="utf-8")
+            said = works(*line, "--out", place / "apart", "--force")
+            found = re.search(r"to a query of an excluded file: made-up (\d+)$", said, re.MULTILINE)
+            assert found and int(found[1]) > 0, said
 
         def exports_an_encoder() -> None:
             out = place / "encoder"
@@ -189,14 +227,16 @@ def main() -> None:
             bad.write_bytes(data.read_bytes() + b'{"query": "\xff", "quality": {}}\n')
             new = ("--out", place / "new")
             refused(f"bad.jsonl line {rows + 1}: its byte 12 is not UTF-8", *pair, "--exclude", bad, *new)
-            away = ("--fresh-heads", "--lr", "1e30", "--head-lr", "1e30", "--epochs", "1")
+            away = ("--fresh-head", "--lr", "1e30", "--head-lr", "1e30", "--epochs", "1")
             refused("training ran away", *pair, *away, *new)
             assert not (place / "new").exists()
 
         for check in (
             trains,
-            trains_heads_alone_and_replaces_a_router,
+            trains_the_head_alone_and_replaces_a_router,
             chooses_by_loss_where_there_is_no_apgr,
+            serves_a_small_model_that_is_always_a_little_worse,
+            leaves_out_what_is_nearly_measured,
             exports_an_encoder,
             refuses_what_it_cannot_use,
         ):

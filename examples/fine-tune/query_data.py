@@ -27,10 +27,15 @@ class Row:
     source: str
     quality: dict[str, list[float]]
     line: str
+    # What decides on which side of the held-out split the row stands: the query, or the group that it is of.
+    split_by: str
 
 
-def read(file: Path) -> list[Row]:
-    """Every row of one file. Raises ValueError that names the file and the line of the first bad row."""
+def read(file: Path, group: str = "") -> list[Row]:
+    """Every row of one file; rows with the same value of the key `group` are split as one.
+
+    Raises ValueError that names the file and the line of the first bad row.
+    """
     rows: list[Row] = []
     with file.open("rb") as content:
         lines = iter(lambda: content.readline(MAX_LINE + 1), b"")
@@ -41,7 +46,7 @@ def read(file: Path) -> list[Row]:
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)  # some editors write one
                 if line.strip():
-                    rows.append(_row(line))
+                    rows.append(_row(line, group))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} line {number}: {error}; each line must be {ROW_FORM}") from error
     if not rows:
@@ -49,7 +54,7 @@ def read(file: Path) -> list[Row]:
     return rows
 
 
-def _row(line: bytes) -> Row:
+def _row(line: bytes, group: str) -> Row:
     """Raises ValueError that quotes nothing of the line."""
     try:
         text = line.decode("utf-8")
@@ -65,7 +70,8 @@ def _row(line: bytes) -> Row:
     if not isinstance(quality, dict):
         raise ValueError('"quality" is not an object of models')
     answered = {model: _samples(model, samples) for model, samples in quality.items() if samples != []}
-    return Row(query, str(row.get("source", "")), answered, text.rstrip("\r\n"))
+    split_by = f"{group} {row[group]}" if row.get(group) is not None else query
+    return Row(query, str(row.get("source", "")), answered, text.rstrip("\r\n"), split_by)
 
 
 def _samples(model: str, samples: Any) -> list[float]:
@@ -93,7 +99,12 @@ def without(rows: list[Row], measured: Iterable[Row]) -> list[Row]:
     return [row for row in rows if normalised(row.query) not in queries]
 
 
-def held_out(query: str, parts: int) -> bool:
-    """Whether a query is among the first `parts` of 20; equal queries always fall on the same side."""
-    digest = hashlib.sha256(normalised(query).encode()).digest()
-    return int.from_bytes(digest[:4], "big") % PARTS < parts
+def held_out(rows: list[Row], parts: int) -> list[bool]:
+    """Which rows are among the first `parts` of 20. A text that is held out with one row is held out with every row."""
+    texts = {normalised(row.query) for row in rows if _part(row.split_by) < parts}
+    return [normalised(row.query) in texts for row in rows]
+
+
+def _part(text: str) -> int:
+    digest = hashlib.sha256(normalised(text).encode()).digest()
+    return int.from_bytes(digest[:4], "big") % PARTS

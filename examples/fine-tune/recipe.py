@@ -23,31 +23,32 @@ class DataFile:
     take: float = 1.0
     # From 0 to 1: how far a label is drawn from its own few responses to the mean over the rows of the same "source".
     smooth: float = 0.0
-    # For the label gap: how much this file counts as an expert on queries like its own.
-    rank: float = 1.0
+    # For the label gap: the standard deviation of the file's labels, before `smooth`.
+    spread: float = 0.2
+    # For the label gap: learn a gap's rank among the file's, not the gap itself, so that a few large ones do not count most.
+    rank: bool = False
+    # Only rows of these values of "source", or of one that begins with one of them and a slash; none: all rows.
+    sources: list[str] = field(default_factory=list)
+    # The key of a row that names its group, such as a pair of prompts: a group is held out as a whole.
+    group: str = ""
 
     @property
     def name(self) -> str:
         return self.file.name.removesuffix(".jsonl")
 
+    def holds(self, source: str) -> bool:
+        """Whether the entry takes rows of this source."""
+        return not self.sources or any(source == s or source.startswith(f"{s}/") for s in self.sources)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """The files, those whose queries are never trained on, and models that go by several names."""
+    """The files, and those whose queries are never used. The first file names the router's pair and scales its score."""
 
     train: list[DataFile]
     exclude: list[Path] = field(default_factory=list)
-    same: dict[str, str] = field(default_factory=dict)
-    # Learn the qualities of the pairs' models alone, and not those of every model in the data.
-    only_pairs: bool = False
-
-    def called(self, tier: list[str], models: set[str]) -> list[str]:
-        """What a file whose models are these calls the models of a tier."""
-        return sorted(model for model in models if self.same.get(model, model) in tier)
-
-    def models(self) -> set[str]:
-        """The models of all pairs."""
-        return {model for data in self.train for model in (*data.small, *data.large)}
+    # Above this cosine of the untrained encoder's embeddings, a query counts as one of an excluded file's.
+    near: float = 1.0
 
 
 def parse(path: Path) -> Recipe:
@@ -56,19 +57,15 @@ def parse(path: Path) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-    unknown = set(table) - {"train", "exclude", "same", "only_pairs"}
+    unknown = set(table) - {"train", "exclude", "near"}
     if unknown:
-        raise ValueError(f"{path}: unknown key {sorted(unknown)[0]!r}; there are train, exclude, same and only_pairs")
+        raise ValueError(f"{path}: unknown key {sorted(unknown)[0]!r}; there are train, exclude and near")
     entries = table.get("train", [])
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: give at least one [[train]] with file, small and large")
     train = [_entry(entry, f"{path}: [[train]] number {number}") for number, entry in enumerate(entries, 1)]
     exclude = [existing(Path(file), f"{path}: exclude") for file in table.get("exclude", [])]
-    same = {str(k): str(v) for k, v in table.get("same", {}).items()}
-    only_pairs = table.get("only_pairs", False)
-    if not isinstance(only_pairs, bool):
-        raise ValueError(f"{path}: 'only_pairs' must be true or false, not {only_pairs!r}")
-    return Recipe(train, exclude, same, only_pairs)
+    return Recipe(train, exclude, _number(table, "near", Recipe.near, str(path)))
 
 
 def _entry(entry: dict[str, Any], where: str) -> DataFile:
@@ -80,12 +77,19 @@ def _entry(entry: dict[str, Any], where: str) -> DataFile:
         if key not in entry:
             raise ValueError(f"{where}: {key!r} is missing")
     values = dict(entry)
-    for key in ("small", "large"):
-        models = [values[key]] if isinstance(values[key], str) else values[key]
-        if not isinstance(models, list) or not models or not all(isinstance(m, str) and m for m in models):
-            raise ValueError(f"{where}: {key!r} must name a model or a list of them, not {values[key]!r}")
-        values[key] = models
-    for key in ("weight", "take", "smooth", "rank"):
+    for key in ("small", "large", "sources"):
+        if key not in values:
+            continue
+        names = [values[key]] if isinstance(values[key], str) else values[key]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"{where}: {key!r} must be a name or a list of names, not {values[key]!r}")
+        values[key] = names
+    for key in ("licence", "source", "group"):
+        if not isinstance(values.get(key, ""), str):
+            raise ValueError(f"{where}: {key!r} must be text, not {values[key]!r}")
+    if not isinstance(values.get("rank", False), bool):
+        raise ValueError(f"{where}: 'rank' must be true or false, not {values['rank']!r}")
+    for key in ("weight", "take", "smooth", "spread"):
         values[key] = _number(values, key, getattr(DataFile, key), where)
     if values["smooth"] > 1:
         raise ValueError(f"{where}: 'smooth' must be from 0 to 1, not {values['smooth']!r}")

@@ -1,4 +1,4 @@
-"""Trains heads on the frozen encoder, then encoder and heads together, and keeps the best average of the weights."""
+"""Trains the head on the frozen encoder, then both together, and keeps the best average of the weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from encoder import Encoder, Heads
+from encoder import Encoder, Head, embed, embed_all
 from figures import better
 
-# The weights of the encoder and of the heads, by name.
+# The weights of the encoder and of the head, by name.
 State = tuple[dict[str, Tensor], dict[str, Tensor]]
 WARM_UP = 0.06  # of all steps
 POOL = 32  # batches' worth of queries that are sorted by length together
@@ -41,7 +41,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Problem:
-    """Token ids, targets and cell weights of all rows; `train` and `validate` are row numbers, `take` is of a row's file."""
+    """Token ids, labels and weights of all rows; `train` and `validate` are row numbers, `take` is of a row's file."""
 
     ids: list[list[int]]
     value: NDArray[np.float32]
@@ -53,10 +53,10 @@ class Problem:
 
 
 class Trainer:
-    """Holds the one encoder and the heads while they change."""
+    """Holds the one encoder and its head while they change."""
 
-    def __init__(self, encoder: Encoder, heads: Heads, problem: Problem, settings: Settings) -> None:
-        self.encoder, self.heads = encoder.to(settings.device), heads.to(settings.device)
+    def __init__(self, encoder: Encoder, head: Head, problem: Problem, settings: Settings) -> None:
+        self.encoder, self.head = encoder.to(settings.device), head.to(settings.device)
         self.problem, self.settings = problem, settings
         self.random = np.random.default_rng(settings.seed)
         self._begin = self.state()
@@ -68,47 +68,31 @@ class Trainer:
         self.random = np.random.default_rng(seed)
         torch.manual_seed(seed)
 
-    def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        ids = torch.zeros(len(rows), int(self.lengths[rows].max()), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for at, row in enumerate(rows):
-            ids[at, : self.lengths[row]] = torch.tensor(self.problem.ids[row])
-            mask[at, : self.lengths[row]] = 1
-        return ids.to(self.settings.device), mask.to(self.settings.device)
-
     def _embed(self, rows: NDArray[np.int64]) -> Tensor:
-        device = torch.device(self.settings.device).type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.settings.bf16):
-            return self.encoder(*self._batch(rows))
+        return embed(self.encoder, [self.problem.ids[row] for row in rows], self.settings.bf16, self.settings.device)
 
     def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
         return torch.tensor(self.lengths[rows], device=self.settings.device)
 
     def embed_all(self, rows: NDArray[np.int64], title: str) -> Tensor:
-        self.encoder.eval()
-        order = np.argsort(self.lengths[rows], kind="stable")
-        result = torch.empty(len(rows), self.encoder.size)
-        with torch.no_grad():
-            for start in tqdm(range(0, len(rows), 64), desc=title, leave=False):
-                part = order[start : start + 64]
-                result[torch.tensor(part)] = self._embed(rows[part]).cpu()
-        return result.to(self.settings.device)
+        ids = [self.problem.ids[row] for row in rows]
+        return embed_all(self.encoder, ids, title, self.settings.bf16, self.settings.device)
 
     def _loss(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
         value = torch.tensor(self.problem.value[rows], device=self.settings.device)
         weight = torch.tensor(self.problem.weight[rows], device=self.settings.device)
-        return (F.binary_cross_entropy_with_logits(logits, value, reduction="none") * weight).sum() / len(rows)
+        return (F.binary_cross_entropy_with_logits(logits[:, 0], value, reduction="none") * weight).mean()
 
-    def fit_heads(self) -> None:
+    def fit_head(self) -> None:
         """Logistic regression on the encoder as it came: the place that fine-tuning starts from."""
         rows = self.problem.train
         embedding, tokens = self.embed_all(rows, "frozen encoder"), self._tokens(rows)
-        weight = self.heads.linear.weight
-        optimizer = torch.optim.LBFGS(self.heads.parameters(), max_iter=150, line_search_fn="strong_wolfe")
+        weight = self.head.linear.weight
+        optimizer = torch.optim.LBFGS(self.head.parameters(), max_iter=150, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            loss = self._loss(self.heads(embedding, tokens), rows)
+            loss = self._loss(self.head(embedding, tokens), rows)
             loss = loss + self.settings.head_decay / 2 * weight[:, :-1].square().sum()
             loss.backward()
             return loss
@@ -116,18 +100,18 @@ class Trainer:
         optimizer.step(closure)
 
     def predict(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The heads' logits with the weights as they are now."""
+        """The head's logits with the weights as they are now."""
         embedding = self.embed_all(rows, "validation")
         with torch.no_grad():
-            return self.heads(embedding, self._tokens(rows)).double().cpu().numpy()
+            return self.head(embedding, self._tokens(rows))[:, 0].double().cpu().numpy()
 
     def loss_of(self, logits: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
-        return self._loss(torch.tensor(logits, dtype=torch.float32, device=self.settings.device), rows).item()
+        return self._loss(torch.tensor(logits[:, None], dtype=torch.float32, device=self.settings.device), rows).item()
 
     def _groups(self) -> list[dict]:
-        """Parameters to train: the heads fast, each layer below the top slower; word embeddings stay as they are."""
+        """Parameters to train: the head fast, each layer below the top slower; word embeddings stay as they are."""
         s = self.settings
-        groups = [{"params": list(self.heads.parameters()), "lr": s.head_lr}]
+        groups = [{"params": list(self.head.parameters()), "lr": s.head_lr}]
         self.encoder.requires_grad_(False)
         layers = self.encoder.layers()
         if s.freeze > len(layers):
@@ -159,7 +143,7 @@ class Trainer:
     def fine_tune(self, evaluate: Callable[[str], float], fresh: bool) -> str:
         """Trains; `evaluate` judges the averaged weights, the higher the better. Leaves the best, and names it.
 
-        With `fresh` heads the weights at the start are not among what is chosen from: they score all queries alike.
+        With a `fresh` head the weights at the start are not among what is chosen from: they score all queries alike.
         Raises ValueError where no checkpoint has a figure.
         """
         s = self.settings
@@ -184,7 +168,7 @@ class Trainer:
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * factor
             rows = queue.pop()
-            loss = self._loss(self.heads(self._embed(rows), self._tokens(rows)), rows)
+            loss = self._loss(self.head(self._embed(rows), self._tokens(rows)), rows)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -221,11 +205,11 @@ class Trainer:
 
     def _load(self, state: State) -> None:
         self.encoder.load_state_dict(state[0])
-        self.heads.load_state_dict(state[1])
+        self.head.load_state_dict(state[1])
 
     def state(self) -> State:
         """A copy of all weights."""
-        copies = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (self.encoder, self.heads)]
+        copies = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (self.encoder, self.head)]
         return copies[0], copies[1]
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
@@ -11,7 +12,9 @@ import figures
 import folder
 import labels
 import numpy as np
-from query_data import read
+import targets
+from query_data import held_out, read
+from recipe import DataFile, Recipe
 
 place = Path(sys.argv[2])
 
@@ -58,25 +61,55 @@ def figures_are_as_they_must_be() -> None:
     assert better(0.6, 0.5) and not better(0.5, 0.5) and not better(0.4, 0.5)
     assert better(0.4, nan) and not better(nan, 0.4) and not better(nan, nan) and not better(nan, -math.inf)
 
-    # At the best slope and offset the mean error is nothing, and no error goes with the ranking; in any unit of it.
+    # The score of a ranking is about the part of the rankings below it; in any unit, with ties, and with far outliers.
     random = np.random.default_rng(0)
-    rank = np.append(random.normal(size=500), 40.0)
-    label = (rank + random.normal(size=501) > 0.3).astype(np.float32)
+    rank = random.logistic(size=501)
+    part = (np.argsort(np.argsort(rank)) + 0.5) / 501
     for unit, centre in ((1.0, 0.0), (1e-6, 0.0), (1e6, -5e7)):
-        slope, offset = figures.platt(rank * unit + centre, label)
-        error = 1 / (1 + np.exp(-(slope * (rank * unit + centre) + offset))) - label
-        assert slope > 0 and abs(error.mean()) < 1e-5 and abs((error * rank).mean()) < 1e-4, (unit, slope, offset)
-    # Far outliers and two labels of a hundred, where Newton's steps lead away unless they are shortened.
-    random = np.random.default_rng(331)
+        slope, offset = figures.to_quantile(rank * unit + centre)
+        score = 1 / (1 + np.exp(-(slope * (rank * unit + centre) + offset)))
+        assert slope > 0 and abs(score.mean() - 0.5) < 1e-5 and np.abs(score - part).max() < 0.05, (unit, slope, offset)
     far = np.sign(random.normal(size=100)) * np.exp(5 * random.normal(size=100))
-    few = np.isin(np.arange(100), (66, 87)).astype(np.float32)
-    slope, offset = figures.platt(far, few)
-    assert abs((1 / (1 + np.exp(-(slope * far + offset)))).mean() - 0.02) < 1e-5, (slope, offset)
-    slope, offset = figures.platt(score, small.astype(np.float32))
-    assert 0 < slope < 1e6 and abs(slope * 4.5 + offset) < 0.1 * slope, "a threshold between 4 and 5"
-    for worthless in (-rank, np.full(501, 0.3)):
-        message = fault(lambda: figures.platt(worthless, label))
-        assert message and "check which model is the small one" in message, message
+    slope, offset = figures.to_quantile(far)
+    assert abs((1 / (1 + np.exp(-(slope * far + offset)))).mean() - 0.5) < 1e-5, (slope, offset)
+    slope, offset = figures.to_quantile(np.array([0.0, 0.0, 0.0, 1.0]))
+    assert abs(1 / (1 + np.exp(-offset)) - 0.375) < 1e-5, "half of those that rank alike count as lower"
+    message = fault(lambda: figures.to_quantile(np.full(501, 0.3)))
+    assert message and "all held-out queries rank alike" in message, message
+
+
+def labels_are_centred_by_file() -> None:
+    """Of two files, one with ratings and one with coins, a gap says how far it lies above its own file's training rows."""
+    lines = [{"query": f"rated {n}", "quality": {"s": 0.8 - n / 100, "l": 0.9}, "pair": n // 2} for n in range(40)]
+    coins = [{"query": f"coin {n}", "source": f"{n % 2}", "quality": {"s": int(n % 4 > 1), "l": 1}} for n in range(40)]
+    for name, found in (("rated", lines), ("coins", coins)):
+        (place / f"{name}.jsonl").write_text("\n".join(map(json.dumps, found)), encoding="utf-8")
+    rated = DataFile(place / "rated.jsonl", ["s"], ["l"], group="pair")
+    thrown = DataFile(place / "coins.jsonl", ["s"], ["l"], spread=0.1)
+    rows = [*read(rated.file, rated.group), *read(thrown.file)]
+    file = np.repeat([0, 1], 40)
+    is_held_out = np.array(held_out(rows, 5))
+    pairs = is_held_out[:40].reshape(20, 2)
+    assert (pairs[:, 0] == pairs[:, 1]).all() and 0 < pairs[:, 0].sum() < 20, "a group stands on one side"
+    known = ~is_held_out
+
+    def label(*data: DataFile) -> np.ndarray:
+        return targets.build(rows, file, Recipe([*data]), known, "gap", None).value.astype(float)
+
+    value = label(rated, thrown)
+    for index, spread in ((0, 0.2), (1, 0.1)):
+        of_file = value[known & (file == index)]
+        assert abs(of_file.mean() - 0.5) < 1e-6 and abs(of_file.std() - spread) < 1e-6, (index, of_file)
+    assert (np.diff(value[:40]) < 0).all(), "the small model is worse on every query, and yet they are ranked"
+    ranked = label(replace(rated, rank=True), thrown)
+    assert (np.diff(ranked[:40]) <= 0).all() and abs(ranked[known & (file == 0)].std() - 0.2) < 1e-6
+    # Drawn whole to the mean of their source, labels differ by the source alone; half of each source's coins are heads.
+    drawn = label(rated, replace(thrown, smooth=1.0))[40:]
+    assert np.ptp(drawn[::2]) < 1e-6 and np.ptp(drawn[1::2]) < 1e-6 and np.ptp(drawn) < 0.05, drawn
+    for row in rows[40:]:
+        row.quality["s"] = [0.5]
+    message = fault(lambda: label(rated, thrown))
+    assert message and "the gap between ['s'] and ['l'] is the same in all training rows" in message, message
 
 
 def half(made: Path) -> None:
@@ -118,6 +151,7 @@ match sys.argv[3]:
         report = {file.name: fault(lambda file=file: read(file)) for file in (place / "bad").iterdir()}
     case "figures":
         figures_are_as_they_must_be()
+        labels_are_centred_by_file()
         report = [apgr("s", "l"), apgr("l", "s")]
     case "folders":
         report = folders_are_replaced_whole_and_only_if_they_may()
