@@ -147,8 +147,7 @@ class Trainer:
         Raises ValueError where no checkpoint has a figure.
         """
         s = self.settings
-        first = evaluate("epoch 0")
-        best = (math.nan if fresh else first, "epoch 0", self.state())
+        best = (math.nan if fresh else evaluate("epoch 0"), "epoch 0", self.state())
         groups = self._groups()
         rates = [group["lr"] for group in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=s.weight_decay)
