@@ -166,7 +166,7 @@ async fn a_chat_history_in_a_task_is_not_scored() {
     let answer = stack.send(CHAT, body.clone(), &[]).await;
     assert_eq!(answer.expect("small", "score").upstream.body, body.replace("\"auto\"", "\"llama-3.1-8b\""));
     let asked: Value = serde_json::from_slice(&stack.scorer.take()[0].body).unwrap();
-    assert_eq!(asked["query"], "score 0.9 Give a title for this chat:\n");
+    assert_eq!(asked["query"], "score 0.9 Give a title for this chat:");
 }
 
 #[tokio::test]
