@@ -4,8 +4,10 @@
 //! own. They take turns, and the ratios are medians over the turns, so that the machine's moods hit all alike.
 //!
 //! ```text
-//! cargo bench -p hybrid-llm-tests --bench proxy [-- --seconds 3 --rounds 5]
+//! cargo bench -p hybrid-llm-tests --bench proxy [-- --seconds 3 --rounds 5 --other-module BEFORE.wasm]
 //! ```
+//!
+//! `--other-module` (an absolute path) puts another build of the filter beside this one: how it was before a change.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
@@ -29,14 +31,15 @@ fn main() {
         return;
     }
     artifacts::filter().unwrap();
-    let argument = |name: &str, default: u64| {
+    let text = |name: &str| {
         let arguments: Vec<String> = std::env::args().collect();
         let at = arguments.iter().position(|argument| argument == name);
-        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+        at.and_then(|at| arguments.get(at + 1).cloned())
     };
-    let (seconds, rounds) = (argument("--seconds", 3), argument("--rounds", 5));
+    let argument = |name: &str, default: u64| text(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (seconds, rounds, other) = (argument("--seconds", 3), argument("--rounds", 5), text("--other-module"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(run(Duration::from_secs(seconds), rounds as usize));
+    runtime.block_on(run(Duration::from_secs(seconds), rounds as usize, other));
 }
 
 /// Runs this program once more on core 1, so that core 0 is Envoy's; false where that is not possible.
@@ -67,10 +70,10 @@ impl Contender {
     }
 }
 
-async fn run(turn: Duration, rounds: usize) {
+async fn run(turn: Duration, rounds: usize, other: Option<String>) {
     let model = StandIn::start(|_, _| async { reply(200, r#"{"object":"chat.completion"}"#) }).await;
     let scorer = scorer::instant().await;
-    let contenders = contenders(&model, &scorer).await;
+    let contenders = contenders(&model, &scorer, other).await;
 
     println!("{CONNECTIONS} connections, {rounds} rounds of {turn:?} each, one Envoy worker; requests a second");
     for (label, size) in [("700 B", 700), ("32 KiB", 32 << 10)] {
@@ -96,6 +99,9 @@ async fn run(turn: Duration, rounds: usize) {
         }
         let ratio = |a: usize, b: usize| median(rates[a].iter().zip(&rates[b]).map(|(a, b)| a / b).collect());
         println!("  {label:>7}  filter / ext_authz = {:.3}   filter / bare = {:.3}", ratio(2, 1), ratio(2, 0));
+        if contenders.len() > OTHER {
+            println!("  {label:>7}  filter / other module = {:.3}", ratio(2, OTHER));
+        }
     }
     latency(&contenders, &model, &scorer).await;
     memory(&contenders[2], &model, &scorer).await;
@@ -103,7 +109,10 @@ async fn run(turn: Duration, rounds: usize) {
     println!("module: {:.0} KiB", size as f64 / 1024.0);
 }
 
-async fn contenders(model: &StandIn, scorer: &StandIn) -> Vec<Contender> {
+/// Where the other module stands among the contenders, if there is one.
+const OTHER: usize = 4;
+
+async fn contenders(model: &StandIn, scorer: &StandIn, other: Option<String>) -> Vec<Contender> {
     let setup = || {
         Setup::reference()
             .cluster("llama-8b", &model.endpoint())
@@ -124,12 +133,17 @@ async fn contenders(model: &StandIn, scorer: &StandIn) -> Vec<Contender> {
     });
     let start =
         async |name, setup: Setup, begins_anew| Contender { name, envoy: setup.start().await.unwrap(), begins_anew };
-    vec![
+    let mut contenders = vec![
         start("Envoy alone", setup().instead_of_wasm(json!(null)), false).await,
         start("ext_authz with body", setup().instead_of_wasm(ext_authz), false).await,
         start("filter (rewrites the model)", setup(), false).await,
         start("filter, new conversations", setup(), true).await,
-    ]
+    ];
+    if let Some(module) = other {
+        let setup = setup().wasm("/vm_config/code/local/filename", json!(module));
+        contenders.push(start("filter, other module", setup, false).await);
+    }
+    contenders
 }
 
 fn body(size: usize) -> Bytes {

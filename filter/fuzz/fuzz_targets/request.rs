@@ -81,7 +81,7 @@ fuzz_target!(|body: &[u8]| {
             continue;
         };
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok(), "{api:?} took what is no JSON");
-        let _ = (QueryPolicy::default().query(&request), Keys::of("pair", &QueryPolicy::default(), None, &request, false));
+        let _ = (QueryPolicy::default().query(&request), Keys::of("pair", &QueryPolicy::default(), None, &request, None, false));
         decide(&request);
         let _ = (fit::fits(&request, 100), fit::fits(&request, 100_000));
         if let Some(model) = request.model {

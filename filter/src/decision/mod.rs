@@ -11,7 +11,7 @@ mod taken;
 use crate::config::{Affinity, Config, Dial, Overrides, Pair, RoutePolicy, Target};
 use crate::request::api::{Needs, Request, Unparsable};
 use crate::request::fit;
-use crate::request::query::NonText;
+use crate::request::query::{NonText, Said};
 use crate::terms::{Reason, Score, Tier};
 use conversation::{Key, Keys, Record};
 
@@ -101,12 +101,14 @@ pub trait Lookup {
 }
 
 /// How a request stands to the conversation that it belongs to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conversation {
     /// It continues a tool loop, signed reasoning or a stored response, and has to follow where that went.
     pub is_continued: bool,
     /// Under which it is known; none where it is not worth remembering.
     pub keys: Keys,
+    /// What was said in the last user turn, where that was looked at.
+    pub last: Option<Said>,
 }
 
 impl Conversation {
@@ -120,13 +122,15 @@ impl Conversation {
             return Ok(Self::default());
         }
         let pair = &policy.pair;
-        let in_loop = pair.query.in_tool_loop(request)?;
+        let last = request.users.last().map(|turn| pair.query.said(turn)).transpose()?;
+        let in_loop = pair.query.in_tool_loop_with(request, last.as_ref())?;
         let is_continued = in_loop || request.is_bound();
         if pair.affinity == Affinity::Off && !request.may_be_continued() {
-            return Ok(Self { is_continued, keys: Keys::default() });
+            return Ok(Self { is_continued, keys: Keys::default(), last });
         }
         let header = pair.affinity_header.as_deref().and_then(|name| lookup.header(name));
-        Ok(Self { is_continued, keys: Keys::of(&pair.name, &pair.query, header.as_deref(), request, in_loop) })
+        let keys = Keys::of(&pair.name, &pair.query, header.as_deref(), request, last.as_ref(), in_loop);
+        Ok(Self { is_continued, keys, last })
     }
 }
 
@@ -144,7 +148,7 @@ pub fn before_score(
     let pair = &policy.pair;
     let decided = |tier, reason| Ok(Plan::Decided(Decision::unscored(tier, reason)));
     // What continues is not scored, and its text need not be read.
-    let query = if conversation.is_continued { None } else { Some(pair.query.query(request)?) };
+    let query = if conversation.is_continued { None } else { Some(pair.query.query_with(request, conversation.last)?) };
     if query.as_ref().is_some_and(|query| query.text.is_empty()) {
         return decided(Tier::Large, Reason::NoText);
     }

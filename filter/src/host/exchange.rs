@@ -154,7 +154,8 @@ impl Exchange {
         let (asked, note) = requested.granted(policy);
         let lookup = Memory(self.plugin.config.memory);
         let planned = Conversation::of(policy, request, &lookup).and_then(|conversation| {
-            Ok((conversation.keys, decision::before_score(policy, asked, request, conversation, &lookup)?))
+            let keys = conversation.keys;
+            Ok((keys, decision::before_score(policy, asked, request, conversation, &lookup)?))
         });
         match planned {
             Ok((keys, Plan::Decided(decision))) => self.send(held(note, keys), decision),

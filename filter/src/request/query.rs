@@ -84,6 +84,15 @@ pub enum NonText {
     Score,
 }
 
+/// What a user says in a turn.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The user's words; empty where there are none.
+    pub words: String,
+    /// The turn is a tool's result that is written as text.
+    pub is_result: bool,
+}
+
 /// The text to score.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Query {
@@ -100,10 +109,21 @@ impl QueryPolicy {
     /// # Errors
     /// The text is not UTF-8.
     pub fn query(&self, request: &Request<'_>) -> Result<Query, Unparsable> {
+        self.query_with(request, None)
+    }
+
+    /// As [`Self::query`], where what was [`said`](Self::said) in the last turn is known already.
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn query_with(&self, request: &Request<'_>, mut last: Option<Said>) -> Result<Query, Unparsable> {
         let wanted = if let Context::Turns(turns) = self.context { turns.get() } else { 1 };
         let (mut taken, mut said, mut has_media) = (Vec::new(), 0, false);
         for turn in request.users.iter().rev() {
-            let (text, is_result) = self.said(turn)?;
+            let Said { words: text, is_result } = match last.take() {
+                Some(said) => said,
+                None => self.said(turn)?,
+            };
             // Images beside a tool's result are the tool's, as long as there are no words.
             has_media |= turn.media > 0 && !(text.is_empty() && (is_result || turn.tool_result));
             said += words(&text, self.follow_up_words.saturating_add(1));
@@ -127,6 +147,14 @@ impl QueryPolicy {
     /// # Errors
     /// The text that might end it is not UTF-8.
     pub fn in_tool_loop(&self, request: &Request<'_>) -> Result<bool, Unparsable> {
+        self.in_tool_loop_with(request, None)
+    }
+
+    /// As [`Self::in_tool_loop`], where what was [`said`](Self::said) in the last turn is known already.
+    ///
+    /// # Errors
+    /// The text is not UTF-8.
+    pub fn in_tool_loop_with(&self, request: &Request<'_>, mut last: Option<&Said>) -> Result<bool, Unparsable> {
         if request.users_at_result.is_none() && self.tool_results.is_empty() {
             return Ok(false);
         }
@@ -135,8 +163,11 @@ impl QueryPolicy {
             if self.begins_with_the_users_words(turn) {
                 return Ok(false);
             }
-            let (text, is_result) = self.said(turn)?;
-            match (text.is_empty(), is_result) {
+            let (is_silent, is_result) = match last.take() {
+                Some(said) => (said.words.is_empty(), said.is_result),
+                None => self.said(turn).map(|said| (said.words.is_empty(), said.is_result))?,
+            };
+            match (is_silent, is_result) {
                 (false, _) => return Ok(false),
                 (true, true) => return Ok(true),
                 // An image after a tool's result is what the tool has seen, where the API takes no images in results.
@@ -147,21 +178,22 @@ impl QueryPolicy {
         Ok(request.users_at_result.is_some())
     }
 
-    /// The user's words in a turn, harness text cut, and whether the turn is a tool's result that is written as text.
+    /// What a user says in a turn, harness text cut.
     ///
     /// # Errors
     /// The text is not UTF-8.
-    fn said(&self, turn: &Turn<'_>) -> Result<(String, bool), Unparsable> {
+    pub fn said(&self, turn: &Turn<'_>) -> Result<Said, Unparsable> {
         let text = self.text(&turn.texts)?;
         let is_result = self.tool_results.iter().any(|marks| marks.begin(&text));
         if is_result {
-            return Ok((text_results::users_words(&text), true));
+            return Ok(Said { words: text_results::users_words(&text), is_result });
         }
         if let Some(words) = text_results::cursors_query(&text) {
-            return Ok((words, false));
+            return Ok(Said { words, is_result });
         }
         let words = text_results::unwrapped(&text);
-        Ok((if words.len() == text.len() { text } else { words.to_owned() }, false))
+        let words = if words.len() == text.len() { text } else { words.to_owned() };
+        Ok(Said { words, is_result })
     }
 
     /// Whether the first byte shows that a turn is a user's, as that of most is: so no text is decoded only to see that.
@@ -173,14 +205,6 @@ impl QueryPolicy {
                 && !self.wrappers.may_begin_with(byte)
                 && !self.tool_results.iter().any(|marks| marks.may_begin_with(byte))
         })
-    }
-
-    /// The user's words in a turn, without harness text and tools' results.
-    ///
-    /// # Errors
-    /// The text is not UTF-8.
-    pub fn words(&self, turn: &Turn<'_>) -> Result<String, Unparsable> {
-        self.said(turn).map(|(words, _)| words)
     }
 
     /// The text of some pieces, harness text cut and blank pieces left out.

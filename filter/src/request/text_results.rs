@@ -58,7 +58,8 @@ thread_local! {
 /// The user's words in a text of Cursor's, which has them in a tag of their own between its notes; `None` where there is none.
 #[must_use]
 pub fn cursors_query(text: &str) -> Option<String> {
-    if !text.contains("<user_query>") {
+    // Its texts begin with a tag.
+    if !text.trim_start().starts_with('<') || !text.contains("<user_query>") {
         return None;
     }
     let stretches = CURSORS_WRAPPER.with(|wrapper| wrapper.stretches(text));

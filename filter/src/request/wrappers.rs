@@ -1,5 +1,6 @@
 //! Cuts the text that agent harnesses wrap around a user's words, so that the words are scored and not the wrapping.
 
+use super::bytes;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -52,6 +53,11 @@ impl Wrapper {
             let (head, after) = text.split_at_checked(mark.len())?;
             head.eq_ignore_ascii_case(mark).then_some(after)
         };
+        // Most brackets of a text open no tag of this name.
+        let (second, first_of_name) = (text.as_bytes().get(1)?, self.start.as_bytes().get(1)?);
+        if *second != b'/' && !second.eq_ignore_ascii_case(first_of_name) {
+            return None;
+        }
         if let Some(after) = after(&self.start) {
             let bracket = after.trim_start_matches(BLANKS);
             let opens = after.starts_with(BLANKS) || after.starts_with('>');
@@ -181,18 +187,20 @@ impl Wrappers {
     /// Finds the marks that begin with these characters. The standard search for a character is much faster than a look at every
     /// byte. `counts` tells whether a wrapper's mark at a place is of use.
     fn find(&self, text: &str, initials: &[char], counts: impl Fn(usize, usize) -> bool, marks: &mut Vec<Mark>) {
-        for &initial in initials {
-            for (start, _) in text.match_indices(initial) {
-                let tail = text.get(start..).unwrap_or_default();
-                for (wrapper, (kind, length)) in
-                    self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))
-                {
-                    if !counts(wrapper, start) {
-                        continue;
-                    }
-                    let at = start..start + length;
-                    marks.push(Mark { at, wrapper, kind, is_start: false, until: None, first_end: None });
+        let ascii: Vec<u8> =
+            initials.iter().filter_map(|&initial| u8::try_from(initial).ok()).filter(u8::is_ascii).collect();
+        let others = initials.iter().filter(|initial| !initial.is_ascii());
+        let others = others.flat_map(|&initial| text.match_indices(initial).map(|(start, _)| start));
+        for start in bytes::places(text.as_bytes(), &ascii).chain(others) {
+            let tail = text.get(start..).unwrap_or_default();
+            for (wrapper, (kind, length)) in
+                self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))
+            {
+                if !counts(wrapper, start) {
+                    continue;
                 }
+                let at = start..start + length;
+                marks.push(Mark { at, wrapper, kind, is_start: false, until: None, first_end: None });
             }
         }
     }

@@ -21,9 +21,12 @@ pub fn request_body(router: &str, query: &str, most: usize) -> Vec<u8> {
 }
 
 fn first_characters(text: &str, most: usize) -> &str {
-    // No text has more characters than bytes.
-    let end = if text.len() <= most { None } else { text.char_indices().nth(most) };
-    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+    // No text has more characters than bytes, and ASCII has as many.
+    let Some(head) = text.as_bytes().get(..most) else { return text };
+    if head.is_ascii() {
+        return text.get(..most).unwrap_or(text);
+    }
+    text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// The scorer's HTTP response, as far as the filter looks at it.

@@ -2,8 +2,9 @@
 
 use super::set::WAYS;
 use crate::config::Memory;
-use crate::request::api::Request;
-use crate::request::query::QueryPolicy;
+use crate::request::api::{Request, Turn};
+use crate::request::bytes::count_visible;
+use crate::request::query::{QueryPolicy, Said};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A hash, since the store has no business with ids and texts.
@@ -54,9 +55,17 @@ pub struct Keys {
 impl Keys {
     /// The keys of a request, which is `in_loop` where the user has said nothing since a tool gave its result. Blank ids and
     /// headers are none: strangers would share them. Nor does a client's cache key stand alone, unless the user has said
-    /// nothing at all: applications give one to all prompts that begin alike.
+    /// nothing at all: applications give one to all prompts that begin alike. `last` is what was said
+    /// in the last user turn, where that is known already.
     #[must_use]
-    pub fn of(pair: &str, query: &QueryPolicy, header: Option<&[u8]>, request: &Request<'_>, in_loop: bool) -> Self {
+    pub fn of(
+        pair: &str,
+        query: &QueryPolicy,
+        header: Option<&[u8]>,
+        request: &Request<'_>,
+        last: Option<&Said>,
+        in_loop: bool,
+    ) -> Self {
         let ids = &request.ids;
         if let Some(id) = ids.stored {
             return Self { stored: id.decode().map(|id| Key::of_stored(pair, &id)), ..Self::default() };
@@ -64,16 +73,27 @@ impl Keys {
         let header = header.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
         let cache_key = ids.cache_key.and_then(|key| key.decode());
         let user = ids.user.and_then(|user| user.decode());
-        let key = |first: &str, last: &str| Key::hash((pair, 2_u8, header, &cache_key, &user, ends(first), ends(last)));
-        let said = |turn: &_| Some(query.words(turn).ok()?).filter(|text| !text.is_empty());
-        let first = request.users.iter().find_map(said);
-        let mut latest = request.users.iter().rev().filter_map(said);
-        let (turn, previous) = match (first, latest.next()) {
-            (Some(first), Some(last)) => {
-                (Some(key(&first, &last)), latest.next().map(|previous| key(&first, &previous)))
+        let key = |first: &Ends, last: &Ends| Key::hash((pair, 2_u8, header, &cache_key, &user, first, last));
+        let said = |turn: &Turn<'_>| ends(&query.said(turn).ok()?.words);
+        let (before, last) = match request.users.split_last() {
+            Some((turn, before)) => (before, last.map_or_else(|| said(turn), |last| ends(&last.words))),
+            None => (<&[Turn<'_>]>::default(), None),
+        };
+        let mut latest = before.iter().rev().filter_map(said);
+        let (last, previous) = match last {
+            None => (latest.next(), latest.next()),
+            Some(last) => (Some(last), latest.next()),
+        };
+        let (turn, previous) = match last {
+            Some(last) => {
+                // With no words before the last there are none before the first.
+                let first = previous.as_ref().and_then(|_| before.iter().find_map(said));
+                let first = first.as_ref().unwrap_or(&last);
+                (Some(key(first, &last)), previous.map(|previous| key(first, &previous)))
             }
-            _ => {
-                let turn = cache_key.as_ref().map(|_| key("", ""));
+            None => {
+                let nothing = Ends::default();
+                let turn = cache_key.as_ref().map(|_| key(&nothing, &nothing));
                 (turn, turn)
             }
         };
@@ -106,13 +126,22 @@ impl Keys {
     }
 }
 
+/// The ends of a text.
+#[derive(Default, Hash)]
+struct Ends {
+    /// Bytes of the text, blanks left out.
+    characters: usize,
+    words: Vec<u8>,
+}
+
 /// What tells one long text from another: how many characters it has, and the words that it begins and ends with, however they are
 /// spaced. Harnesses begin many texts with the same words, and users end them with their own; to hash all of it would cost more than
 /// all else that is done with a long text.
-fn ends(text: &str) -> (usize, Vec<u8>) {
+fn ends(text: &str) -> Option<Ends> {
     const END: usize = 1024;
-    /// Longer texts are not counted through.
-    const COUNTED: usize = 1 << 16;
+    if text.is_empty() {
+        return None;
+    }
     let mut ends = Vec::with_capacity(2 * END);
     // A script without spaces has words as long as a text.
     for word in text.split_ascii_whitespace().map(str::as_bytes) {
@@ -130,6 +159,5 @@ fn ends(text: &str) -> (usize, Vec<u8>) {
             break;
         }
     }
-    let counted = text.len() <= COUNTED;
-    (if counted { text.bytes().filter(|byte| !byte.is_ascii_whitespace()).count() } else { 0 }, ends)
+    Some(Ends { characters: count_visible(text.as_bytes()), words: ends })
 }

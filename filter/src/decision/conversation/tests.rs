@@ -21,7 +21,7 @@ fn record(last_tier: Tier, assigned: Option<Tier>) -> Record {
 
 fn keys(header: Option<&str>, body: &str) -> Keys {
     let request = Api::OpenAiResponses.read("/v1/responses", body.as_bytes()).unwrap();
-    Keys::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request, false)
+    Keys::of("chat", &QueryPolicy::default(), header.map(str::as_bytes), &request, None, false)
 }
 
 /// The key of the turn itself.
@@ -70,7 +70,7 @@ fn a_turn_continues_the_one_before() {
     // In a loop the user has said nothing more.
     let body = said(&["a", "b"]);
     let request = Api::OpenAiResponses.read("", body.as_bytes()).unwrap();
-    let in_loop = Keys::of("chat", &QueryPolicy::default(), None, &request, true);
+    let in_loop = Keys::of("chat", &QueryPolicy::default(), None, &request, None, true);
     assert_eq!(in_loop.continued().collect::<Vec<_>>(), [key(&["a", "b"]), key(&["a"])]);
     assert_eq!(in_loop.remembered().next(), turn(None, &body));
 }
@@ -125,7 +125,7 @@ fn ids_go_before_contents() {
     assert_eq!(turn(None, &with(r#","previous_response_id":"r""#, "a")), Some(Key::of_stored("chat", "r")));
     let thread = r#"{"messages":[],"thread":{"type":"continue","previous_message_id":"msg_1"}}"#;
     let request = Api::AnthropicMessages.read("/v1/messages", thread.as_bytes()).unwrap();
-    let keys = Keys::of("chat", &QueryPolicy::default(), None, &request, false);
+    let keys = Keys::of("chat", &QueryPolicy::default(), None, &request, None, false);
     assert_eq!(keys.remembered().next(), Some(Key::of_stored("chat", "msg_1")));
 }
 

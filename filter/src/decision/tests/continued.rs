@@ -31,15 +31,16 @@ impl Store {
     fn send(&self, policy: &RoutePolicy, api: Api, body: &str, scored: Decision) -> String {
         let request = api.read("", body.as_bytes()).unwrap();
         let conversation = Conversation::of(policy, &request, self).unwrap();
+        let keys = conversation.keys;
         let plan = before_score(policy, Overrides::default(), &request, conversation, self).unwrap();
         let decision = match &plan {
             Plan::Decided(decision) => *decision,
             Plan::Ask { .. } => scored,
         };
-        let before = conversation.keys.of_affinity().and_then(|key| self.record(key));
-        for key in conversation.keys.remembered() {
+        let before = keys.of_affinity().and_then(|key| self.record(key));
+        for key in keys.remembered() {
             let record = record(policy, &decision, before);
-            self.set.borrow_mut().remember(key, record, conversation.keys.is_stored(), 0, 3600);
+            self.set.borrow_mut().remember(key, record, keys.is_stored(), 0, 3600);
         }
         told(plan)
     }
