@@ -2,7 +2,7 @@
 
 use super::{figure::Figure, sweep::SHARES};
 
-/// The figures of one way to rank queries; see [`Figures`] for what each means. `None`: not defined on these queries.
+/// The figures of one way to rank queries; see [`Figures`](super::sweep::Figures) for what each means. `None`: not defined on these queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
     /// Average performance gap recovered: 0.5 is random, more is better.
