@@ -191,7 +191,7 @@ impl Wrappers {
             initials.iter().filter_map(|&initial| u8::try_from(initial).ok()).filter(u8::is_ascii).collect();
         let others = initials.iter().filter(|initial| !initial.is_ascii());
         let others = others.flat_map(|&initial| text.match_indices(initial).map(|(start, _)| start));
-        for start in bytes::places(text.as_bytes(), &ascii).chain(others) {
+        for start in bytes::places(text.as_bytes(), &ascii).into_iter().chain(others) {
             let tail = text.get(start..).unwrap_or_default();
             for (wrapper, (kind, length)) in
                 self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))

@@ -126,38 +126,27 @@ impl Keys {
     }
 }
 
-/// The ends of a text.
+/// What tells one text from another.
 #[derive(Default, Hash)]
 struct Ends {
-    /// Bytes of the text, blanks left out.
-    characters: usize,
-    words: Vec<u8>,
+    /// Its bytes, blanks left out.
+    length: usize,
+    /// The first and the last of them.
+    bytes: Vec<u8>,
 }
 
-/// What tells one long text from another: how many characters it has, and the words that it begins and ends with, however they are
-/// spaced. Harnesses begin many texts with the same words, and users end them with their own; to hash all of it would cost more than
-/// all else that is done with a long text.
+/// What tells one text from another, however it is spaced: its length, and how it begins and ends. Harnesses begin many texts with the
+/// same words, and users end them with their own; to hash all of a long text would cost more than all else that is done with it.
 fn ends(text: &str) -> Option<Ends> {
-    const END: usize = 1024;
+    const END: usize = 256;
     if text.is_empty() {
         return None;
     }
-    let mut ends = Vec::with_capacity(2 * END);
-    // A script without spaces has words as long as a text.
-    for word in text.split_ascii_whitespace().map(str::as_bytes) {
-        ends.extend_from_slice(word.get(..END).unwrap_or(word));
-        ends.push(b' ');
-        if ends.len() > END {
-            break;
-        }
+    let is_visible = |byte: &u8| *byte > b' ';
+    let mut bytes = Vec::with_capacity(2 * END);
+    bytes.extend(text.bytes().filter(is_visible).take(END));
+    if text.len() > END {
+        bytes.extend(text.bytes().rev().filter(is_visible).take(END));
     }
-    let first = ends.len();
-    for word in text.split_ascii_whitespace().rev().map(str::as_bytes) {
-        ends.extend_from_slice(word.get(word.len().saturating_sub(END)..).unwrap_or(word));
-        ends.push(b' ');
-        if ends.len() - first > END {
-            break;
-        }
-    }
-    Some(Ends { characters: count_visible(text.as_bytes()), words: ends })
+    Some(Ends { length: count_visible(text.as_bytes()), bytes })
 }
