@@ -58,9 +58,10 @@ fn decide(request: &Request<'_>) {
         for (policy, remembered) in policies.iter().flat_map(|policy| records.map(|record| (policy, record))) {
             let lookup = Remembers(remembered);
             let Ok(conversation) = Conversation::of(policy, request, &lookup) else { continue };
+            let is_continued = conversation.is_continued;
             let plan = before_score(policy, Overrides::default(), request, conversation, &lookup);
             let Ok(Plan::Decided(decision)) = plan else { continue };
-            assert!(decision.reason != Reason::ToolLoop || conversation.is_continued);
+            assert!(decision.reason != Reason::ToolLoop || is_continued);
             if decision.tier == Tier::Small {
                 assert!(!policy.shadow);
                 assert!(
