@@ -123,7 +123,7 @@ impl Conversation {
         }
         let pair = &policy.pair;
         let last = request.users.last().map(|turn| pair.query.said(turn)).transpose()?;
-        let in_loop = pair.query.in_tool_loop_with(request, last.as_ref())?;
+        let in_loop = pair.query.in_tool_loop(request, last.as_ref())?;
         let is_continued = in_loop || request.is_bound();
         if pair.affinity == Affinity::Off && !request.may_be_continued() {
             return Ok(Self { is_continued, keys: Keys::default(), last });

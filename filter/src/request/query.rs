@@ -142,19 +142,12 @@ impl QueryPolicy {
     }
 
     /// Whether a tool loop is under way: the user has said nothing since a tool gave its result. Notes of a harness, and
-    /// the beginning of the model's own answer (a prefill), do not end a loop.
+    /// the beginning of the model's own answer (a prefill), do not end a loop. `last` is what was [`said`](Self::said) in the last
+    /// user turn, where that is known already.
     ///
     /// # Errors
     /// The text that might end it is not UTF-8.
-    pub fn in_tool_loop(&self, request: &Request<'_>) -> Result<bool, Unparsable> {
-        self.in_tool_loop_with(request, None)
-    }
-
-    /// As [`Self::in_tool_loop`], where what was [`said`](Self::said) in the last turn is known already.
-    ///
-    /// # Errors
-    /// The text is not UTF-8.
-    pub fn in_tool_loop_with(&self, request: &Request<'_>, mut last: Option<&Said>) -> Result<bool, Unparsable> {
+    pub fn in_tool_loop(&self, request: &Request<'_>, mut last: Option<&Said>) -> Result<bool, Unparsable> {
         if request.users_at_result.is_none() && self.tool_results.is_empty() {
             return Ok(false);
         }

@@ -72,10 +72,32 @@ impl Wrapper {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrappers {
     wrappers: Vec<Wrapper>,
-    /// The characters that their starts begin with, each once.
-    initials: Vec<char>,
+    /// The characters that their starts begin with.
+    initials: Initials,
     /// The others that their ends begin with.
-    end_initials: Vec<char>,
+    end_initials: Initials,
+}
+
+/// Characters that marks begin with, each once; most are ASCII, and found faster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Initials {
+    ascii: Vec<u8>,
+    others: Vec<char>,
+}
+
+impl FromIterator<char> for Initials {
+    fn from_iter<I: IntoIterator<Item = char>>(characters: I) -> Self {
+        let (ascii, others): (Vec<char>, _) = characters.into_iter().partition(char::is_ascii);
+        Self { ascii: ascii.into_iter().filter_map(|character| u8::try_from(character).ok()).collect(), others }
+    }
+}
+
+impl Initials {
+    /// Where they stand in a text.
+    fn places(&self, text: &str) -> impl Iterator<Item = usize> {
+        let others = self.others.iter().flat_map(|&initial| text.match_indices(initial).map(|(start, _)| start));
+        bytes::places(text.as_bytes(), &self.ascii).into_iter().chain(others)
+    }
 }
 
 impl FromIterator<Wrapper> for Wrappers {
@@ -89,7 +111,7 @@ impl FromIterator<Wrapper> for Wrappers {
         };
         let (starts, mut ends) = (initials(|wrapper| &wrapper.start), initials(|wrapper| &wrapper.end));
         ends.retain(|initial| !starts.contains(initial));
-        Self { initials: starts, end_initials: ends, wrappers }
+        Self { initials: starts.into_iter().collect(), end_initials: ends.into_iter().collect(), wrappers }
     }
 }
 
@@ -113,7 +135,8 @@ impl Wrappers {
     /// Whether a text that begins with this byte of UTF-8 may begin with a wrapped stretch.
     #[must_use]
     pub fn may_begin_with(&self, byte: u8) -> bool {
-        self.initials.iter().any(|initial| initial.encode_utf8(&mut [0; 4]).as_bytes().first() == Some(&byte))
+        let is_first = |initial: &char| initial.encode_utf8(&mut [0; 4]).as_bytes().first() == Some(&byte);
+        self.initials.ascii.contains(&byte) || self.initials.others.iter().any(is_first)
     }
 
     /// Where the wrapped stretches stand, marks included: in order, and apart from each other. Starts and ends are counted,
@@ -186,12 +209,8 @@ impl Wrappers {
 
     /// Finds the marks that begin with these characters. The standard search for a character is much faster than a look at every
     /// byte. `counts` tells whether a wrapper's mark at a place is of use.
-    fn find(&self, text: &str, initials: &[char], counts: impl Fn(usize, usize) -> bool, marks: &mut Vec<Mark>) {
-        let ascii: Vec<u8> =
-            initials.iter().filter_map(|&initial| u8::try_from(initial).ok()).filter(u8::is_ascii).collect();
-        let others = initials.iter().filter(|initial| !initial.is_ascii());
-        let others = others.flat_map(|&initial| text.match_indices(initial).map(|(start, _)| start));
-        for start in bytes::places(text.as_bytes(), &ascii).into_iter().chain(others) {
+    fn find(&self, text: &str, initials: &Initials, counts: impl Fn(usize, usize) -> bool, marks: &mut Vec<Mark>) {
+        for start in initials.places(text) {
             let tail = text.get(start..).unwrap_or_default();
             for (wrapper, (kind, length)) in
                 self.wrappers.iter().enumerate().filter_map(|(number, own)| Some((number, own.mark(tail)?)))

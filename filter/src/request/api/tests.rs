@@ -68,7 +68,7 @@ fn digest(request: &Request<'_>) -> String {
         write!(line, "; {need}").unwrap();
     }
     let flags = [
-        ("ends in a tool result", QueryPolicy::default().in_tool_loop(request).unwrap()),
+        ("ends in a tool result", QueryPolicy::default().in_tool_loop(request, None).unwrap()),
         ("carries reasoning", request.carries_reasoning),
         ("may be continued", request.may_be_continued()),
     ];
